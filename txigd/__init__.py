@@ -1,0 +1,1 @@
+"""UPnP Internet Gateway Device control point for Twisted."""

@@ -1,0 +1,1 @@
+"""What an Internet gateway means: WAN state and port mappings."""

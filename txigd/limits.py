@@ -1,0 +1,129 @@
+"""Every bound and period in one place, each with the attack or the rule that sets it.
+
+Octets, counts and seconds, as the names say. Ids such as A3 or L22 name rows of the threat model in docs/threats.md;
+Q-ids name rows of the quirk catalogue; UDA is the UPnP Device Architecture.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# -- discovery ------------------------------------------------------------------------------------------------------
+SSDP_PORT: Final = 1900
+SSDP_GROUP_V4: Final = "239.255.255.250"
+SSDP_GROUP_V6_LINK: Final = "ff02::c"
+SSDP_GROUP_V6_SITE: Final = "ff05::c"
+MULTICAST_TTL: Final = 2  # UDA 1.1 section 1: default TTL 2
+DATAGRAM_OCTETS: Final = 2048  # one MTU is normal (A1); one octet more is asked for, so that truncation shows
+SSDP_HEADERS: Final = 32  # real messages carry fewer than 15 (A1)
+SSDP_LINE_OCTETS: Final = 1024  # A1
+USN_OCTETS: Final = 256  # A1
+LOCATION_OCTETS: Final = 512  # A1; real ones stay below 200
+SSDP_PER_SOURCE_PER_SECOND: Final = 200  # real LANs stay below 20/s; bounds CPU under a flood (A3)
+SSDP_SOURCES: Final = 256  # rate counters kept at once (A3)
+SIGHTINGS: Final = 64  # devices tracked (A3)
+SIGHTINGS_PER_SOURCE: Final = 4  # A3
+LOCATIONS_PER_DEVICE: Final = 4  # A3, Q038
+USNS_PER_SIGHTING: Final = 32  # an IGD:2 has about 13; the rest adds nothing (A3)
+MAX_AGE_DEFAULT: Final = 1800  # Q032
+MAX_AGE_FLOOR: Final = 120  # A2: no flapping on tiny values (Q031)
+MAX_AGE_CEILING: Final = 86_400  # A2
+EXPIRY_GRACE_SECONDS: Final = 10.0  # UDA 1.0 section 1.5: "give a grace of some seconds"
+SEARCH_MX: Final = 2  # answers spread over 2 s at most
+SEARCH_OFFSETS_SECONDS: Final = (0.0, 1.0, 3.0)  # the 2004 note: UDP gets lost, send again after a moment (Q001)
+SEARCH_AGAIN_SECONDS: Final = 300.0  # while no gateway is up
+BYEBYE_PROBE_SECONDS: Final = 30.0  # at most one probe per device in this time (A5)
+
+# -- addressing ------------------------------------------------------------------------------------------------------
+LINKS: Final = 32  # links watched at once; container hosts have hundreds of dead veths
+LINK_POLL_SECONDS: Final = 5.0  # how often addresses and default routes are compared
+
+# -- HTTP --------------------------------------------------------------------------------------------------------------
+HTTP_CONNECT_SECONDS: Final = 3.0  # B2
+HTTP_TOTAL_SECONDS: Final = 10.0  # B2: connect to last octet
+HTTP_PATIENT_SECONDS: Final = 30.0  # UDA lets a device take 30 s: second try for the next hop or a named gateway
+HTTP_OVERHEAD_OCTETS: Final = 16 * 1024  # headers, interim replies and chunk framing together (L3, L6)
+HTTP_HEADERS: Final = 64  # L3
+HTTP_LINE_OCTETS: Final = 8 * 1024
+DESCRIPTION_OCTETS: Final = 256 * 1024  # largest real ones are about 20 KiB (B1)
+SCPD_OCTETS: Final = 256 * 1024
+SOAP_OCTETS: Final = 64 * 1024
+MAPPING_LIST_OCTETS: Final = 512 * 1024  # 128 entries of 362 octets fit; miniupnpd 2.3.11 sends 362 kB for 1000
+DESCRIPTION_FETCHES: Final = 4  # at once, all devices together: no SSDP -> HTTP amplification
+DESCRIPTION_RETRY_SECONDS: Final = 60.0  # negative cache, doubled up to the ceiling
+DESCRIPTION_RETRY_CEILING_SECONDS: Final = 3600.0
+DESCRIPTION_FETCHES_PER_MINUTE: Final = 10  # unpinned; also bounds lxml's name store (L22): see XML_DOCUMENT_NAMES
+BOOT_RETRY_SECONDS: Final = 60.0  # Q052: a gateway's first description after boot may be empty
+
+# -- XML ---------------------------------------------------------------------------------------------------------------
+XML_DEPTH: Final = 32  # IGD depth is about 9 (L17)
+XML_ELEMENTS: Final = 10_000  # B5
+XML_ATTRIBUTES: Final = 32  # per element; dict(el.attrib) is quadratic (X20)
+XML_TEXT_OCTETS: Final = 64 * 1024  # one text node
+XML_REPAIR_OCTETS: Final = 64 * 1024  # the byte repair costs up to 49 ms at 256 KiB (X25)
+# L22: lxml keeps every name it ever parsed for the life of the thread, 0.91 MB for a hostile 256 KiB document.
+# Unpinned descriptions are fetched at most 10 a minute and 4 SCPDs each, and a source that failed waits 60 s, doubled
+# to an hour: 64 tracked sources x 24 retries a day x 0.91 MB bounds a whole hostile LAN to 1.4 GB a day in theory, one
+# hostile host (4 sightings) to 87 MB; what real gateways send is the same few hundred names over and over.
+
+# -- device tree -------------------------------------------------------------------------------------------------------
+TREE_DEVICES: Final = 32
+TREE_DEPTH: Final = 5
+TREE_SERVICES: Final = 64
+SCPD_ACTIONS: Final = 128
+SCPD_ARGUMENTS: Final = 64
+SCPD_VARIABLES: Final = 512
+NAME_OCTETS: Final = 128  # action, argument and variable names
+
+# -- control -----------------------------------------------------------------------------------------------------------
+CALLS_WAITING: Final = 256  # queued behind the one call in flight per gateway (Q103)
+MAPPING_WALK: Final = 4096  # entries read from one table (Q137)
+MAPPING_WINDOW: Final = 128  # ports per GetListOfPortMappings: miniupnpd 2.3.1 dies above 132 matches
+
+# -- eventing ----------------------------------------------------------------------------------------------------------
+SUBSCRIBE_SECONDS: Final = 1800  # UDA 4.1
+GRANT_DEFAULT_SECONDS: Final = 300  # Q164: absent TIMEOUT
+GRANT_INFINITE_SECONDS: Final = 1800  # "infinite" is renewed now and then all the same
+GRANT_FLOOR_SECONDS: Final = 60  # C9: no hot loop on Second-0
+GRANT_CEILING_SECONDS: Final = 86_400  # C9
+RENEW_FRACTION: Final = 0.5
+RENEW_JITTER: Final = 0.1
+RESUBSCRIBE_FLOOR_SECONDS: Final = 30.0  # C9: at most one fresh SUBSCRIBE per service in this time after failures
+REFUSED_RETRY_SECONDS: Final = 3600.0  # F06: a gateway that refuses SUBSCRIBE is polled and asked again hourly
+INITIAL_EVENT_SECONDS: Final = 5.0  # Q158: no initial event after this -> state is read by action
+SEQ_GAP_SECONDS: Final = 2.0  # F08: reordering window
+SID_OCTETS: Final = 256  # C9
+NOTIFY_OCTETS: Final = 64 * 1024  # C6
+EARLY_EVENTS: Final = 4  # per pending token (C2)
+EARLY_EVENT_SECONDS: Final = 30.0
+CALLBACK_CONNECTIONS: Final = 32  # C5
+CALLBACK_CONNECTIONS_PER_PEER: Final = 8  # C5
+CALLBACK_SECONDS: Final = 10.0  # L8
+CALLBACK_HEADERS: Final = 64
+CALLBACK_HEADER_OCTETS: Final = 8 * 1024
+CALLBACK_BACKLOG: Final = 16
+TOKEN_OCTETS: Final = 32  # 256 bit, 43 characters of URL-safe base64
+OLD_TOKEN_SECONDS: Final = 30.0  # a replaced path stays valid this long
+
+# -- WAN state ---------------------------------------------------------------------------------------------------------
+READ_BACK_SECONDS: Final = (0.0, 0.3, 1.5)  # after an event: miniupnpd's first event still has the old value
+POLL_SECONDS: Final = 30.0  # link drops are never evented by miniupnpd; bar 8 allows 30 s
+POLL_EVENTED_SECONDS: Final = 30.0  # cross-check even where events work (10-31 % get lost)
+OBSERVERS: Final = 1024
+WAITERS: Final = 1024
+
+# -- mappings ----------------------------------------------------------------------------------------------------------
+MAPPINGS: Final = 16  # wanted at once unless the caller raises it (D6)
+LEASE_SECONDS: Final = 3600  # bounds what a SIGKILL leaves behind to an hour
+LEASE_CEILING_SECONDS: Final = 604_800  # IGD:2 section 2.5: one week
+VERIFY_SECONDS: Final = 60.0  # each mapping is read back at least this often
+PORT_TRIES: Final = 4  # other external ports after a conflict (Q123, D6)
+PORT_RANGE: Final = (49_152, 65_535)  # Q123
+RETRY_FIRST_SECONDS: Final = 1.0
+RETRY_CEILING_SECONDS: Final = 300.0
+DESCRIPTION_TAG_OCTETS: Final = 63  # Q099
+
+# -- process -----------------------------------------------------------------------------------------------------------
+FAREWELL_SECONDS: Final = 5.0  # UNSUBSCRIBE and deletes together
+LOG_CHARACTERS: Final = 120  # B11
+DROP_REASONS: Final = 64  # distinct counter keys fed by the network

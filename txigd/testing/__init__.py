@@ -1,0 +1,1 @@
+"""A simulated gateway over real sockets, for tests and demonstrations."""

@@ -1,0 +1,1 @@
+"""UPnP Device Architecture: any device. One folder per chapter."""

@@ -1,0 +1,1 @@
+"""UDA chapter 3: calling actions (SOAP)."""

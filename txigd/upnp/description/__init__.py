@@ -1,0 +1,1 @@
+"""UDA chapter 2: what a device and its services are."""

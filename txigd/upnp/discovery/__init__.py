@@ -1,0 +1,1 @@
+"""UDA chapter 1: who is there (SSDP)."""

@@ -1,0 +1,1 @@
+"""UDA chapter 4: hearing of changes (GENA)."""

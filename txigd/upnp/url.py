@@ -1,0 +1,164 @@
+"""URLs of devices: literal addresses only, kept byte for byte. Pure.
+
+A device's URL comes from a hostile LAN, so nothing here resolves a name, folds a path or decodes a percent sign.
+Sources: UDA 1.0-2.0 section 2.2 (URL resolution), threats A6-A8, quirks Q053, Q054, Q061-Q067.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from txigd.errors import BadURL
+from txigd.limits import LOCATION_OCTETS
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_FORM = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9.]+)(?::(?P<port>[0-9]{1,5}))?(?P<target>[/?].*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceURL:
+    """An ``http`` URL whose host is a literal address.
+
+    ``host`` carries the zone of a link-local IPv6 address (``IPv6Address.scope_id``); the zone never goes on the wire.
+    ``target`` is path and query exactly as received, beginning with ``/``.
+    """
+
+    host: IPAddress
+    port: int
+    target: str = "/"
+
+    @property
+    def authority(self) -> str:
+        """What HOST carries: the address, and the port unless it is 80 (Q053)."""
+        literal = without_zone(self.host)
+        host = f"[{literal}]" if literal.version == 6 else str(literal)
+        return host if self.port == 80 else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"http://{self.authority}{self.target}"
+
+    def with_target(self, target: str) -> DeviceURL:
+        """The same host and port with another path and query."""
+        return replace(self, target=target)
+
+
+def without_zone(address: IPAddress) -> IPAddress:
+    """The address without its IPv6 zone."""
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        return ipaddress.IPv6Address(int(address))
+    return address
+
+
+def with_zone(address: IPAddress, zone: str) -> IPAddress:
+    """The address with ``zone`` (an interface name) if it is link-local IPv6, otherwise as it is."""
+    if isinstance(address, ipaddress.IPv6Address) and address.is_link_local and zone:
+        return ipaddress.IPv6Address(f"{without_zone(address)}%{zone}")
+    return address
+
+
+def unmapped(address: IPAddress) -> IPAddress:
+    """An IPv4-mapped IPv6 address as the IPv4 address it stands for."""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def parse(text: str) -> DeviceURL:
+    """Read an absolute device URL.
+
+    :raises BadURL: for anything but ``http://LITERAL[:PORT][/PATH][?QUERY]`` in printable ASCII: names, other
+        schemes, user information, fragments, backslashes, blanks, percent signs in the host (threat A6).
+    """
+    text = text.strip()
+    if len(text) > LOCATION_OCTETS:
+        raise BadURL(f"URL of {len(text)} characters")
+    if not text.isascii() or any(c <= " " or c in '\\#<>"\x7f' for c in text):
+        raise BadURL(f"URL with a character that is not allowed: {text!r}")
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise BadURL(f"not http://ADDRESS[:PORT]/...: {text!r}")
+    if match["scheme"].lower() != "http":
+        raise BadURL(f"scheme {match['scheme']!r} instead of http")
+    try:
+        host = unmapped(ipaddress.ip_address(match["host"].strip("[]")))
+    except ValueError:
+        raise BadURL(f"no literal address: {match['host']!r}") from None
+    if match["host"].startswith("[") is (":" not in match["host"]):
+        raise BadURL(f"no literal address: {match['host']!r}")
+    port = 80 if match["port"] is None else int(match["port"])
+    if not 1 <= port <= 65535:
+        raise BadURL(f"port {port}")
+    if host.is_unspecified or host.is_multicast or host == ipaddress.IPv4Address("255.255.255.255"):
+        raise BadURL(f"no address of a host: {host}")
+    target = match["target"] or "/"
+    return DeviceURL(host, port, target if target.startswith("/") else "/" + target)
+
+
+def check_location(text: str, *, sender: IPAddress, networks: Sequence[IPNetwork] = ()) -> DeviceURL:
+    """Apply the host rule to the LOCATION of a datagram (threat A6, quirk Q024).
+
+    :param sender: source address of the datagram, with its zone if link-local IPv6.
+    :param networks: subnets of the receiving link; when given, the sender must be inside one.
+    :raises BadURL: where the host is not the very sender, or not on the link.
+    """
+    url = parse(text)
+    if url.host != unmapped(without_zone(sender)):
+        raise BadURL(f"LOCATION names {url.host}, but {sender} sent it")
+    if networks and not any(url.host in network for network in networks if network.version == url.host.version):
+        raise BadURL(f"{url.host} is not on the link")
+    return replace(url, host=unmapped(sender))
+
+
+def resolve(base: DeviceURL, reference: str) -> DeviceURL:
+    """Resolve a URL of a description against its base (RFC 3986 section 5), on the same host only (threat A7).
+
+    Paths keep double slashes, colons and odd characters as they are (Q063, Q064, Q066, Q067).
+
+    :raises BadURL: for an empty reference, another host, or another scheme.
+    """
+    reference = reference.strip()
+    if not reference:
+        raise BadURL("empty URL")
+    if any(c <= " " or c in '\\<>"\x7f' for c in reference) or not reference.isascii():
+        raise BadURL(f"URL with a character that is not allowed: {reference!r}")
+    reference = reference.partition("#")[0]
+    if reference.startswith("//") and not re.match(r"//(\[|[0-9.]+[:/]|[0-9.]+$)", reference):
+        # Q064: a path that begins with two slashes names no host
+        return base.with_target(reference)
+    if reference.startswith("//"):
+        reference = "http:" + reference
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", reference):
+        url = parse(reference)
+        if url.host != without_zone(base.host):
+            raise BadURL(f"URL on another host: {reference!r}")
+        return replace(url, host=base.host)
+    if reference.startswith("/"):
+        return base.with_target(reference)
+    if reference.startswith("?"):
+        return base.with_target(base.target.partition("?")[0] + reference)
+    path, mark, query = reference.partition("?")
+    directory = base.target.partition("?")[0].rpartition("/")[0] + "/"
+    # the segments are joined by hand: urljoin() would take "uuid:x/y" for a scheme and fold "//"
+    target = _remove_dots(directory + path)
+    return base.with_target(target + mark + query)
+
+
+def _remove_dots(path: str) -> str:
+    """RFC 3986 section 5.2.4 for dot segments, nothing else."""
+    out: list[str] = []
+    segments = path.split("/")
+    for place, segment in enumerate(segments):
+        if segment == "..":
+            if len(out) > 1:
+                out.pop()
+        elif segment != ".":
+            out.append(segment)
+            continue
+        if place == len(segments) - 1:
+            out.append("")
+    return "/".join(out)
