@@ -60,6 +60,7 @@ XML_DEPTH: Final = 32  # IGD depth is about 9 (L17)
 XML_ELEMENTS: Final = 10_000  # B5
 XML_ATTRIBUTES: Final = 32  # per element; dict(el.attrib) is quadratic (X20)
 XML_TEXT_OCTETS: Final = 64 * 1024  # one text node
+XML_EXCERPT_CHARACTERS: Final = 80  # first printable characters of what is no description, for the error text (Q055)
 XML_REPAIR_OCTETS: Final = 64 * 1024  # the byte repair costs up to 49 ms at 256 KiB (X25)
 # L22: lxml keeps every name it ever parsed for the life of the thread, 0.91 MB for a hostile 256 KiB document.
 # Unpinned descriptions are fetched at most 10 a minute and 4 SCPDs each, and a source that failed waits 60 s, doubled
