@@ -1,0 +1,361 @@
+"""One wanted mapping against one gateway's table: facts in with a time, commands out. Pure.
+
+The machine never believes an answer: after every AddPortMapping it reads the entry back, and it reads before the first
+one, so that nobody else's entry is overwritten. Sources: IGD:1 and IGD:2 WANIPConnection (AddPortMapping, errors),
+quirks Q117-Q142, faults F30-F37, F45.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from txigd.igd.lease_facts import (
+    WORKING,
+    Add,
+    Added,
+    Command,
+    Delete,
+    Deleted,
+    Denied,
+    Done,
+    Fact,
+    Failed,
+    Found,
+    MappingState,
+    MappingStatus,
+    Missing,
+    Read,
+    Rest,
+    Unreadable,
+)
+from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
+from txigd.limits import (
+    LEASE_CEILING_SECONDS,
+    LEASE_SECONDS,
+    PORT_TRIES,
+    RENEW_FRACTION,
+    RENEW_JITTER,
+    RETRY_CEILING_SECONDS,
+    RETRY_FIRST_SECONDS,
+    VERIFY_SECONDS,
+)
+
+DAY_SECONDS = 86_400.0
+
+
+class _Phase(enum.Enum):
+    CHECK = "read before anything is written"
+    ADD = "add or renew"
+    CONFIRM = "read back what was added"
+    REST = "wait"
+    CLEAR = "delete our own entry, then add"
+    LEAVE_CHECK = "released: is there an entry of ours?"
+    LEAVE = "released: delete"
+    DONE = "released and gone"
+
+
+class Lease:
+    """One wanted mapping on one gateway.
+
+    :param wanted: what to keep true.
+    :param client: the internal client: this host's address on the gateway's link.
+    :param host_id: marks our own entries.
+    :param spread: returns a number in [-1, 1], for jitter.
+    :param other_port: returns an external port to try after a conflict.
+    :param external_port: the port chosen in an earlier life, tried first (Q140).
+    """
+
+    def __init__(
+        self,
+        wanted: PortMapping,
+        *,
+        client: ipaddress.IPv4Address,
+        host_id: str,
+        spread: Callable[[], float],
+        other_port: Callable[[], int],
+        external_port: int = 0,
+    ) -> None:
+        self.wanted = wanted
+        self.client = wanted.internal_client or client
+        self._host_id = host_id
+        self._spread = spread
+        self._other_port = other_port
+        self._port = external_port or wanted.wanted_port
+        self._ask_seconds = wanted.lease_seconds
+        self._refused_leases: set[int] = set()
+        self._granted_seconds = 0
+        self._phase = _Phase.CHECK
+        self._next_at = 0.0
+        self._renew_at: float | None = None
+        self._readable = True
+        self._seen_ours = False
+        self._made = False
+        self._unsure = False
+        self._cleared = False
+        self._not_stored = 0
+        self._failures = 0
+        self._new_ports: list[float] = []
+        self.status = MappingStatus(MappingState.ADDING, self._port)
+
+    # -- what the driver asks -------------------------------------------------------------------------------------
+    def next(self, now: float) -> Command:
+        """The command to carry out now; its outcome comes back through :meth:`learn`."""
+        if self._phase is _Phase.REST and now >= self._next_at:
+            due = self._renew_at is not None and now >= self._renew_at and self.status.state in WORKING
+            self._phase = _Phase.ADD if due or (not self._readable and self.status.state in WORKING) else _Phase.CHECK
+        if self._phase is _Phase.REST:
+            return Rest(self._next_at)
+        if self._phase in (_Phase.CHECK, _Phase.CONFIRM, _Phase.LEAVE_CHECK):
+            return Read(self._port)
+        if self._phase is _Phase.ADD:
+            return Add(self._port, self._ask_seconds)
+        if self._phase in (_Phase.CLEAR, _Phase.LEAVE):
+            return Delete(self._port)
+        return Done()
+
+    def learn(self, fact: Fact, now: float) -> None:
+        """Take the outcome of the last command; what does not fit the phase is ignored."""
+        step = _STEPS.get((self._phase, type(fact)))
+        if step is not None:
+            step(self, fact, now)
+
+    def recheck(self, now: float) -> None:
+        """Something happened to the gateway's table: read it at the next opportunity."""
+        if self._phase is _Phase.REST:
+            self._phase = _Phase.CHECK
+            self._next_at = now
+
+    def gateway_restarted(self, now: float) -> None:
+        """The gateway forgot everything: check, and judge its abilities afresh."""
+        self._readable = True
+        self._refused_leases.clear()
+        self._ask_seconds = self.wanted.lease_seconds
+        self._failures = 0
+        self.recheck(now)
+
+    def gateway_silent(self, reason: str) -> None:
+        """The gateway went away; the mapping stays wanted."""
+        if self.status.state is not MappingState.RELEASED:
+            self._say(MappingState.LOST if self.status.state in WORKING else self.status.state, reason)
+
+    def release(self) -> None:
+        """The mapping is no longer wanted: delete what is ours, then be done."""
+        if self._phase in (_Phase.LEAVE, _Phase.LEAVE_CHECK, _Phase.DONE):
+            return
+        if self._unsure:
+            self._phase = _Phase.LEAVE_CHECK
+        elif self._made or self.status.state in WORKING:
+            self._phase = _Phase.LEAVE
+        else:
+            self._finish()
+
+    # -- reading --------------------------------------------------------------------------------------------------
+    def _ours(self, entry: PortMappingEntry) -> bool:
+        if is_ours(entry.description, self._host_id):
+            return True
+        # Gateways that keep no description show it empty (or their own word, after we made the entry).
+        return entry.leads_to(self.client, self.wanted.internal_port) and (self._made or not entry.description.strip())
+
+    def _check_found(self, fact: Found, now: float) -> None:
+        self._seen_ours = self._ours(fact.entry)
+        if not self._seen_ours:
+            self._made = False
+            self._conflict(f"external port {self._port} belongs to {fact.entry.internal_client}", now)
+        elif self.status.state is MappingState.ACTIVE and fact.entry.leads_to(self.client, self.wanted.internal_port):
+            self._rest_active(fact.entry.lease_seconds, now)
+        else:
+            self._phase = _Phase.ADD
+
+    def _check_missing(self, fact: Missing, now: float) -> None:
+        self._seen_ours = self._made = False
+        self._granted_seconds = 0
+        if self.status.state in WORKING:
+            self._say(MappingState.LOST, "gone from the gateway's table")
+        self._phase = _Phase.ADD
+
+    def _unreadable(self, fact: Unreadable, now: float) -> None:
+        self._readable = False
+        self._phase = _Phase.ADD
+
+    def _read_failed(self, fact: Failed, now: float) -> None:
+        self._trouble(fact.text, now)
+
+    # -- adding ---------------------------------------------------------------------------------------------------
+    def _added(self, fact: Added, now: float) -> None:
+        self._made, self._unsure = True, False
+        if self._readable:
+            self._phase = _Phase.CONFIRM
+        else:
+            self._settle(MappingState.UNVERIFIED, 0, "the gateway offers no way to read it back", now)
+
+    def _add_failed(self, fact: Failed, now: float) -> None:
+        self._unsure = True  # F45: it may have been applied; the next step reads before it writes
+        self._trouble(fact.text, now)
+
+    def _denied(self, fact: Denied, now: float) -> None:
+        reason = f"error {fact.code} {fact.text}".strip()
+        if fact.code in (725, 402) and self._step_lease(fact.code):
+            return
+        if fact.code == 724 and self._port != self.wanted.internal_port:
+            if self.wanted.any_port or self.wanted.external_port is None:
+                self._port = self.wanted.internal_port
+                self._phase = _Phase.CHECK
+            else:
+                self._refused(f"{reason}: this gateway wants external port {self.wanted.internal_port}", now)
+        elif fact.code == 718 and self._seen_ours and not self._cleared:
+            self._cleared = True  # Q122, F32: our own old entry stands in the way
+            self._phase = _Phase.CLEAR
+        elif fact.code in (718, 729):
+            self._conflict(reason, now)
+        elif fact.code == 501 and self.wanted.any_port and self._may_change_port(now):
+            self._change_port(now)  # Q124: some say 501 where 718 is due
+        else:
+            self._refused(reason, now, passing=fact.code == 501)
+
+    def _step_lease(self, code: int) -> bool:
+        """Q117, Q118: finite -> permanent -> a week -> an hour; each tried once per life of the gateway."""
+        self._refused_leases.add(self._ask_seconds)
+        for seconds in (0, LEASE_CEILING_SECONDS, LEASE_SECONDS)[: 1 if code == 725 else 3]:
+            if seconds not in self._refused_leases:
+                self._ask_seconds = seconds
+                return True
+        return False
+
+    # -- reading back ---------------------------------------------------------------------------------------------
+    def _confirmed(self, fact: Found, now: float) -> None:
+        entry = fact.entry
+        if not entry.leads_to(self.client, self.wanted.internal_port):
+            if is_ours(entry.description, self._host_id) and not self._cleared:
+                self._cleared = True
+                self._phase = _Phase.CLEAR
+            else:
+                self._made = False
+                self._conflict(f"external port {self._port} belongs to {entry.internal_client}", now)
+            return
+        # compared with what the gateway granted before: a lease that it always shortens is no failure to renew
+        grown = not entry.lease_seconds or entry.lease_seconds > self._granted_seconds * 0.6
+        if not grown and not self._cleared:
+            self._cleared = True  # Q121: adding again does not extend the lease
+            self._phase = _Phase.CLEAR
+            return
+        self._settle(MappingState.ACTIVE, entry.lease_seconds, "", now)
+
+    def _not_there(self, fact: Missing, now: float) -> None:
+        self._not_stored += 1
+        if self._not_stored == 1:
+            self._phase = _Phase.ADD
+        else:
+            self._made = False
+            self._say(MappingState.LOST, "the gateway accepted it but does not store it")  # Q133
+            self._rest(self._backoff(), now)
+
+    def _confirm_unreadable(self, fact: Unreadable, now: float) -> None:
+        self._readable = False
+        self._settle(MappingState.UNVERIFIED, 0, "the gateway offers no way to read it back", now)
+
+    # -- clearing and leaving -------------------------------------------------------------------------------------
+    def _clear_done(self, fact: Fact, now: float) -> None:
+        self._phase = _Phase.ADD
+
+    def _leave_found(self, fact: Found, now: float) -> None:
+        if self._ours(fact.entry):
+            self._phase = _Phase.LEAVE
+        else:
+            self._finish()
+
+    def _leave_done(self, fact: Fact, now: float) -> None:
+        self._finish()
+
+    def _finish(self) -> None:
+        self._phase = _Phase.DONE
+        self._say(MappingState.RELEASED, "")
+
+    # -- outcomes -------------------------------------------------------------------------------------------------
+    def _settle(self, state: MappingState, left_seconds: int, reason: str, now: float) -> None:
+        lease = self._granted_seconds = left_seconds or self._ask_seconds
+        self._failures = self._not_stored = 0
+        self._cleared = False
+        self._renew_at = (
+            now + lease * (RENEW_FRACTION + RENEW_JITTER * self._spread()) if lease else now + DAY_SECONDS / 2
+        )
+        self.status = MappingStatus(state, self._port, lease, reason)
+        self._rest_active(lease, now)
+
+    def _rest_active(self, left_seconds: int, now: float) -> None:
+        self._failures = 0
+        assert self._renew_at is not None
+        if left_seconds and self._ask_seconds:
+            # a gateway that shortens leases in silence (F34) is believed by its table
+            self._renew_at = min(self._renew_at, now + left_seconds * RENEW_FRACTION)
+        wake = self._renew_at if not self._readable else min(self._renew_at, now + VERIFY_SECONDS)
+        self._phase, self._next_at = _Phase.REST, wake
+        self.status = replace(self.status, next_attempt=wake)
+
+    def _trouble(self, text: str, now: float) -> None:
+        if self.status.state in WORKING:
+            self._say(MappingState.LOST, text)
+        else:
+            self._say(self.status.state, text)
+        self._rest(self._backoff(), now)
+
+    def _refused(self, reason: str, now: float, *, passing: bool = False) -> None:
+        self._say(MappingState.REFUSED, reason)
+        self._rest(self._backoff() if passing else RETRY_CEILING_SECONDS, now)  # F37: 501 may pass in a moment
+
+    def _conflict(self, reason: str, now: float) -> None:
+        if self.wanted.any_port and self._may_change_port(now):
+            self._change_port(now)
+            return
+        self._port = self.wanted.wanted_port if self.wanted.any_port else self._port
+        self._say(MappingState.CONFLICT, reason)
+        self._rest(RETRY_CEILING_SECONDS, now)
+
+    def _may_change_port(self, now: float) -> bool:
+        self._new_ports = [at for at in self._new_ports if now - at < DAY_SECONDS]  # D6
+        return len(self._new_ports) < PORT_TRIES
+
+    def _change_port(self, now: float) -> None:
+        self._new_ports.append(now)
+        self._port = self._other_port()
+        self._phase = _Phase.CHECK
+        self._say(MappingState.ADDING, "another external port after a conflict")
+
+    def _backoff(self) -> float:
+        self._failures += 1
+        seconds: float = min(RETRY_FIRST_SECONDS * 2 ** min(self._failures - 1, 16), RETRY_CEILING_SECONDS)
+        return seconds * (1 + RENEW_JITTER * self._spread())
+
+    def _rest(self, seconds: float, now: float) -> None:
+        self._phase, self._next_at = _Phase.REST, now + seconds
+        self.status = replace(self.status, next_attempt=self._next_at)
+
+    def _say(self, state: MappingState, reason: str) -> None:
+        self.status = MappingStatus(state, self._port, 0, reason)
+
+
+# (what was asked, what came back) -> what follows; a pair that is not listed came out of turn.
+_STEPS: dict[tuple[_Phase, type], Callable[[Lease, Any, float], None]] = {
+    (_Phase.CHECK, Found): Lease._check_found,
+    (_Phase.CHECK, Missing): Lease._check_missing,
+    (_Phase.CHECK, Unreadable): Lease._unreadable,
+    (_Phase.CHECK, Failed): Lease._read_failed,
+    (_Phase.ADD, Added): Lease._added,
+    (_Phase.ADD, Denied): Lease._denied,
+    (_Phase.ADD, Failed): Lease._add_failed,
+    (_Phase.CONFIRM, Found): Lease._confirmed,
+    (_Phase.CONFIRM, Missing): Lease._not_there,
+    (_Phase.CONFIRM, Unreadable): Lease._confirm_unreadable,
+    (_Phase.CONFIRM, Failed): Lease._read_failed,
+    (_Phase.CLEAR, Deleted): Lease._clear_done,
+    (_Phase.CLEAR, Failed): Lease._read_failed,
+    (_Phase.LEAVE_CHECK, Found): Lease._leave_found,
+    (_Phase.LEAVE_CHECK, Missing): Lease._leave_done,
+    (_Phase.LEAVE_CHECK, Unreadable): Lease._leave_done,
+    (_Phase.LEAVE_CHECK, Failed): Lease._leave_done,
+    (_Phase.LEAVE, Deleted): Lease._leave_done,
+    (_Phase.LEAVE, Failed): Lease._leave_done,
+}

@@ -1,0 +1,124 @@
+"""What the lease machine is told, what it asks for, and what a user sees of it, as values. Pure."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from txigd.igd.mapping import PortMappingEntry
+
+
+class MappingState(enum.Enum):
+    """Where a held mapping stands; what a user sees."""
+
+    WAITING = "waiting"
+    """No gateway to map on yet."""
+    ADDING = "adding"
+    ACTIVE = "active"
+    """In the gateway's table, read back."""
+    UNVERIFIED = "unverified"
+    """The gateway accepted it, but offers no way to read it back, or does not show it."""
+    CONFLICT = "conflict"
+    """The external port belongs to somebody else."""
+    REFUSED = "refused"
+    LOST = "lost"
+    """Was active, vanished, is being added again; or the gateway does not answer."""
+    RELEASED = "released"
+
+
+WORKING = frozenset({MappingState.ACTIVE, MappingState.UNVERIFIED})
+
+
+@dataclass(frozen=True, slots=True)
+class MappingStatus:
+    """One held mapping at one moment. ``next_attempt`` is on the clock that the facts carried, or None."""
+
+    state: MappingState = MappingState.WAITING
+    external_port: int = 0
+    lease_seconds: int = 0
+    reason: str = ""
+    next_attempt: float | None = None
+
+
+# -- facts ---------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The gateway's table holds this entry at our port."""
+
+    entry: PortMappingEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The gateway's table holds nothing at our port (714)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The gateway offers no way to read the entry (401, 602; F35)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """AddPortMapping was answered with success."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """AddPortMapping was answered with a UPnP error."""
+
+    code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No usable answer; what was asked may or may not have been done (F45)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """DeletePortMapping was answered; an error means that there was nothing of ours to delete (Q135)."""
+
+
+Fact = Found | Missing | Unreadable | Added | Denied | Failed | Deleted
+
+
+# -- commands ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the entry at this external port."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Send AddPortMapping."""
+
+    port: int
+    lease_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Send DeletePortMapping."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing to do before this time."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The mapping is released and gone."""
+
+
+Command = Read | Add | Delete | Rest | Done
