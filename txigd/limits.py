@@ -42,6 +42,7 @@ LINK_POLL_SECONDS: Final = 5.0  # how often addresses and default routes are com
 HTTP_CONNECT_SECONDS: Final = 3.0  # B2
 HTTP_TOTAL_SECONDS: Final = 10.0  # B2: connect to last octet
 HTTP_PATIENT_SECONDS: Final = 30.0  # UDA lets a device take 30 s: second try for the next hop or a named gateway
+HTTP_SETTLE_SECONDS: Final = 1.0  # silence after a reply that is whole but for its framing (Q046, Q047)
 HTTP_OVERHEAD_OCTETS: Final = 16 * 1024  # headers, interim replies and chunk framing together (L3, L6)
 HTTP_HEADERS: Final = 64  # L3
 HTTP_LINE_OCTETS: Final = 8 * 1024
@@ -52,7 +53,7 @@ MAPPING_LIST_OCTETS: Final = 512 * 1024  # 128 entries of 362 octets fit; miniup
 DESCRIPTION_FETCHES: Final = 4  # at once, all devices together: no SSDP -> HTTP amplification
 DESCRIPTION_RETRY_SECONDS: Final = 60.0  # negative cache, doubled up to the ceiling
 DESCRIPTION_RETRY_CEILING_SECONDS: Final = 3600.0
-DESCRIPTION_FETCHES_PER_MINUTE: Final = 10  # unpinned; also bounds lxml's name store (L22): see XML_DOCUMENT_NAMES
+DESCRIPTION_FETCHES_PER_MINUTE: Final = 10  # unpinned; also bounds lxml's name store (L22): see XML_NAMES
 BOOT_RETRY_SECONDS: Final = 60.0  # Q052: a gateway's first description after boot may be empty
 
 # -- XML ---------------------------------------------------------------------------------------------------------------
@@ -62,10 +63,8 @@ XML_ATTRIBUTES: Final = 32  # per element; dict(el.attrib) is quadratic (X20)
 XML_TEXT_OCTETS: Final = 64 * 1024  # one text node
 XML_EXCERPT_CHARACTERS: Final = 80  # first printable characters of what is no description, for the error text (Q055)
 XML_REPAIR_OCTETS: Final = 64 * 1024  # the byte repair costs up to 49 ms at 256 KiB (X25)
-# L22: lxml keeps every name it ever parsed for the life of the thread, 0.91 MB for a hostile 256 KiB document.
-# Unpinned descriptions are fetched at most 10 a minute and 4 SCPDs each, and a source that failed waits 60 s, doubled
-# to an hour: 64 tracked sources x 24 retries a day x 0.91 MB bounds a whole hostile LAN to 1.4 GB a day in theory, one
-# hostile host (4 sightings) to 87 MB; what real gateways send is the same few hundred names over and over.
+XML_NAMES: Final = 256  # different names per document (B13); real ones have fewer than 100
+XML_NAMES_CHARACTERS: Final = 8 * 1024  # and their length together
 
 # -- device tree -------------------------------------------------------------------------------------------------------
 TREE_DEVICES: Final = 32
@@ -77,6 +76,9 @@ SCPD_VARIABLES: Final = 512
 NAME_OCTETS: Final = 128  # action, argument and variable names
 
 # -- control -----------------------------------------------------------------------------------------------------------
+ERROR_TEXT_CHARACTERS: Final = 256  # of errorDescription, UDA section 3.2.2; it is shown and logged
+ROUTES: Final = 64  # control URLs whose detour (M-POST, single slash) is remembered, as many as TREE_SERVICES
+LARGE_REPLIES: Final = {"GetListOfPortMappings": MAPPING_LIST_OCTETS}  # actions whose reply may exceed SOAP_OCTETS
 CALLS_WAITING: Final = 256  # queued behind the one call in flight per gateway (Q103)
 MAPPING_WALK: Final = 4096  # entries read from one table (Q137)
 MAPPING_WINDOW: Final = 128  # ports per GetListOfPortMappings: miniupnpd 2.3.1 dies above 132 matches
@@ -107,9 +109,11 @@ TOKEN_OCTETS: Final = 32  # 256 bit, 43 characters of URL-safe base64
 OLD_TOKEN_SECONDS: Final = 30.0  # a replaced path stays valid this long
 
 # -- WAN state ---------------------------------------------------------------------------------------------------------
-READ_BACK_SECONDS: Final = (0.0, 0.3, 1.5)  # after an event: miniupnpd's first event still has the old value
-POLL_SECONDS: Final = 30.0  # link drops are never evented by miniupnpd; bar 8 allows 30 s
-POLL_EVENTED_SECONDS: Final = 30.0  # cross-check even where events work (10-31 % get lost)
+SETTLE_SECONDS: Final = 0.15  # quiet after an event before the read: miniupnpd's first event has the old value
+SETTLE_CEILING_SECONDS: Final = 0.5  # a storm of events delays the read this long at most
+CONFIRM_SECONDS: Final = 1.5  # second read after a burst: 10-31 % of address changes get lost at miniupnpd
+POLL_SECONDS: Final = 30.0  # link drops are never evented by miniupnpd; 30 s is the promised bound for polled changes
+UNREACHABLE_READS: Final = 2  # failed reads in a row before a gateway counts as unreachable
 OBSERVERS: Final = 1024
 WAITERS: Final = 1024
 
@@ -128,3 +132,17 @@ DESCRIPTION_TAG_OCTETS: Final = 63  # Q099
 FAREWELL_SECONDS: Final = 5.0  # UNSUBSCRIBE and deletes together
 LOG_CHARACTERS: Final = 120  # B11
 DROP_REASONS: Final = 64  # distinct counter keys fed by the network
+
+# -- simulated gateway (txigd.testing) -----------------------------------------------------------------------------------
+SIMULATED_MAPPINGS: Final = 1024  # entries of its table; real ones hold 32 to a few hundred
+SIMULATED_PINHOLES: Final = 256
+SIMULATED_SUBSCRIBERS: Final = 256  # subscriptions of all services together; 503 beyond
+SIMULATED_EVENTS: Final = 64  # undelivered NOTIFYs per subscription; the oldest is lost first
+SIMULATED_REQUESTS: Final = 1000  # remembered for tests to look at
+SIMULATED_CONNECTIONS: Final = 256  # open HTTP connections
+SIMULATED_REQUEST_OCTETS: Final = 64 * 1024  # body of one request; SOAP stays below 2 KiB
+SIMULATED_ANSWERS: Final = 256  # search answers waiting for their random delay
+RELAY_CONNECTIONS: Final = 256  # TCP connections through all mappings together
+RELAY_FLOWS: Final = 256  # UDP peers through all mappings together; the quietest goes first
+RELAY_FLOW_SECONDS: Final = 120.0  # RFC 4787: a UDP binding lives at least two minutes
+RELAY_DATAGRAM_OCTETS: Final = 65_536
