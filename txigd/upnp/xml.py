@@ -22,6 +22,8 @@ from txigd.limits import (
     XML_DEPTH,
     XML_ELEMENTS,
     XML_EXCERPT_CHARACTERS,
+    XML_NAMES,
+    XML_NAMES_CHARACTERS,
     XML_REPAIR_OCTETS,
     XML_TEXT_OCTETS,
 )
@@ -94,21 +96,19 @@ def parse(document: bytes, *, cap: int, root: str | None = None) -> Element:
         text = _decode(document)
         try:
             element = _read(text)
-        except DescriptionError as first:
+        except _NotWellFormed:
             if len(document) > XML_REPAIR_OCTETS:
                 raise
-            mended = _repair(text)
-            if mended == text:
-                raise
-            try:
-                element = _read(mended)
-            except DescriptionError:
-                raise first from None
+            element = _read(_repair(text))
         if root is not None and element.name.lower() != root.lower():
             raise DescriptionError(f"root element {element.name[:40]!r} instead of {root!r}")
     except DescriptionError as error:
         raise DescriptionError(f"{error}; it begins {excerpt(document)!r}") from error
     return element
+
+
+class _NotWellFormed(DescriptionError):
+    """The one failure that a repair may mend; never leaves this file."""
 
 
 def excerpt(document: bytes) -> str:
@@ -198,7 +198,8 @@ def _read(text: str) -> Element:
         raise DescriptionError("an HTML page, no description")
     if begin.startswith("<!"):
         # before the parse: 9,000 ATTLIST declarations cost 302 ms (X07); entities pass in spite of the options (X03)
-        raise DescriptionError("a document type declaration is refused")
+        raise DescriptionError("a declaration before the root element is refused")
+    _check_names(text)
     # new for each document: costs 3 us, and shares no state between devices
     parser = etree.XMLParser(
         resolve_entities=False,
@@ -213,11 +214,28 @@ def _read(text: str) -> Element:
     try:
         root = etree.fromstring(text.encode("utf-8"), parser)
     except (etree.LxmlError, ValueError) as error:
-        raise DescriptionError(f"not well-formed XML: {str(error)[:100]}") from error
+        raise _NotWellFormed(f"not well-formed XML: {str(error).partition(' (<string>')[0][:100]}") from error
     information: Any = root.getroottree().docinfo  # the stubs lack .doctype
     if information.doctype or information.internalDTD is not None:
         raise DescriptionError("a document type declaration is refused")
     return _build(root)
+
+
+# Three fast looks at what the parser would keep: element and instruction names, what stands before a quoted value,
+# what xmlns names. More may match than the parser sees (text, comments), never less: it stops at the first fault.
+_ELEMENT_NAME = re.compile(r"<([^\s/<>!][^\s/<>]*)")
+_VALUE = re.compile(r"""=\s*["']""")
+_NAMESPACE_NAME = re.compile(r"""xmlns(?::[^\s=<>/"']+)?\s*=\s*["']([^"'<>]*)""")
+
+
+def _check_names(text: str) -> None:
+    """Refuse a flood of different names before lxml keeps them for the life of the process (L22, B13)."""
+    names = set(_ELEMENT_NAME.findall(text))
+    names.update(_NAMESPACE_NAME.findall(text))
+    for before in _VALUE.split(text)[:-1]:
+        names.update(before.rsplit(None, 1)[-1:])
+    if len(names) > XML_NAMES or sum(map(len, names)) > XML_NAMES_CHARACTERS:
+        raise DescriptionError(f"XML of {len(names)} different names")
 
 
 def _prologue_end(text: str) -> int:
@@ -229,6 +247,7 @@ def _build(root: etree._Element) -> Element:
     """Walk once, without recursion, and keep plain objects."""
     finished: list[list[Element]] = [[]]
     count = 0
+    known: dict[str, tuple[str, str]] = {}
     for event, node in etree.iterwalk(root, events=("start", "end")):
         if event == "start":
             count += 1
@@ -242,25 +261,29 @@ def _build(root: etree._Element) -> Element:
             continue
         children = tuple(finished.pop())
         text = node.text or ""
-        if len(text) > XML_TEXT_OCTETS or len(text.encode("utf-8")) > XML_TEXT_OCTETS:
+        if len(text) * 4 > XML_TEXT_OCTETS and len(text.encode("utf-8")) > XML_TEXT_OCTETS:
             raise DescriptionError(f"text of more than {XML_TEXT_OCTETS} octets")
-        namespace, name = _split(node.tag)
-        attributes = tuple((_split(key)[1], value) for key, value in node.attrib.items())
+        tag: Any = node.tag
+        if tag not in known:
+            known[tag] = _split(tag)
+        namespace, name = known[tag]
+        attributes = tuple((_split(key)[1], value) for key, value in node.items()) if node.attrib else ()
         finished[-1].append(Element(name, namespace, text.strip(), attributes, children))
     return finished[0][0]
 
 
-def _split(tag: object) -> tuple[str, str]:
-    namespace, _, name = str(tag).rpartition("}")
+def _split(tag: str) -> tuple[str, str]:
+    namespace, _, name = tag.rpartition("}")
     return namespace[1:], name
 
 
 # -- repair ------------------------------------------------------------------------------------------------------------
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_LITERAL = re.compile(r"(<!\[CDATA\[.*?\]\]>|<!--.*?-->)", re.DOTALL)
+# an end of text closes what is open, or 7,000 unclosed starts cost 1.5 s
+_LITERAL = re.compile(r"(<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z))", re.DOTALL)
 _AMPERSAND = re.compile(r"&(?:(?:amp|lt|gt|quot|apos);|#(?P<ten>[0-9]{1,7});|#x(?P<hex>[0-9A-Fa-f]{1,6});)?")
-_NAMESPACE = re.compile(r"""(\sxmlns(?::([\w.-]+))?\s*=\s*)(["'])([^"'<>]*)\3""")
+_NAMESPACE = re.compile(r"""(\sxmlns(?::([^\s=<>/"']+))?\s*=\s*)(["'])([^"'<>]*)\3""")
 _PREFIX = re.compile(r"</?([A-Za-z_][\w.-]*):|\s([A-Za-z_][\w.-]*):[\w.-]+\s*=")
 _ROOT_TAG = re.compile(r"<([^\s/<>]+)([^<>]*)")
 _NO_NAMESPACE = "urn:undeclared"
