@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 
 class IExchange(Interface):
     """One bounded HTTP exchange with a device."""
 
-    def request(  # type: ignore[no-untyped-def]
-        method, url, headers=(), body=b"", *, body_cap, seconds
-    ):
+    def request(
+        method: str, url: Any, headers: Any = (), body: bytes = b"", *, body_cap: int, seconds: float
+    ) -> Deferred[Any]:
         """Send one request on a connection of its own and read the whole reply.
 
         :param method: upper-case method, sent as given.
@@ -27,18 +30,35 @@ class IExchange(Interface):
 class IWANObserver(Interface):
     """Hears of changes of one gateway's WAN connection."""
 
-    def wan_changed(old, new):  # type: ignore[no-untyped-def]
+    def wan_changed(old: Any, new: Any) -> None:
         """The status changed from ``old`` to ``new`` (frozen :class:`txigd.igd.wan.WANStatus`)."""
+
+
+class IMappingObserver(Interface):
+    """Hears of changes of held mappings."""
+
+    def mapping_changed(held: Any, old: Any, new: Any) -> None:
+        """``held`` went from ``old`` to ``new``, both frozen :class:`txigd.igd.lease_facts.MappingStatus`."""
+
+
+class IGatewayObserver(Interface):
+    """Hears of the gateway in use."""
+
+    def gateway_found(gateway: Any) -> None:
+        """This gateway is now the one in use; also after it was described again."""
+
+    def gateway_lost(gateway: Any) -> None:
+        """It said goodbye or fell silent, and did not answer a probe."""
 
 
 class IDeviceObserver(Interface):
     """Hears of devices that come and go."""
 
-    def device_appeared(device):  # type: ignore[no-untyped-def]
+    def device_appeared(device: Any) -> None:
         """A device was found and its description read."""
 
-    def device_changed(device):  # type: ignore[no-untyped-def]
+    def device_changed(device: Any) -> None:
         """A known device rebooted, moved or changed its description."""
 
-    def device_gone(device):  # type: ignore[no-untyped-def]
+    def device_gone(device: Any) -> None:
         """A device said goodbye or fell silent, and did not answer a probe."""

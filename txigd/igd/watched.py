@@ -32,13 +32,13 @@ class Watched(Generic[T]):
         self.value = value
         self._observers: list[Callable[[T, T], object]] = []
         self._waiters: list[tuple[Callable[[T], bool], Deferred[T]]] = []
-        self._steps: deque[tuple[T, T]] = deque()
+        self._steps: deque[tuple[T, T, bool]] = deque()
         self._turn: IDelayedCall | None = None
         self._closed: TxigdError | None = None
 
-    def set(self, value: T) -> None:
-        """Take a new value and deliver the step soon."""
-        self._steps.append((self.value, value))
+    def set(self, value: T, *, silent: bool = False) -> None:
+        """Take a new value and deliver the step soon; a silent one reaches those who wait, not the observers."""
+        self._steps.append((self.value, value, silent))
         self.value = value
         if self._turn is None:
             self._turn = self._clock.callLater(0, self._deliver)
@@ -89,8 +89,8 @@ class Watched(Generic[T]):
     def _deliver(self) -> None:
         self._turn = None
         while self._steps:
-            old, new = self._steps.popleft()
-            for callback in tuple(self._observers):
+            old, new, silent = self._steps.popleft()
+            for callback in () if silent else tuple(self._observers):
                 self._safely(callback, old, new)
             for pair in tuple(self._waiters):
                 predicate, waiter = pair

@@ -1,0 +1,187 @@
+"""One WAN connection service of a gateway: its state and its port-mapping table, by action."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from txigd.errors import ActionError, ActionNotOffered, BadReply, ExchangeError, HTTPStatusError, TxigdError
+from txigd.igd.lease_facts import Added, Deleted, Denied, Fact, Failed, Found, Missing, Unreadable
+from txigd.igd.mapping import PortMapping, PortMappingEntry
+from txigd.igd.status import Reading
+from txigd.limits import MAPPING_WALK
+from txigd.upnp.control.action import ServiceProxy
+
+_NO_ENTRY = frozenset({713, 714})
+
+
+class Connection:
+    """A WANIPConnection or WANPPPConnection, any version.
+
+    :param proxy: calls the actions of that service.
+    :param local_address: this host's address towards the gateway: the internal client of its mappings.
+    """
+
+    def __init__(self, proxy: ServiceProxy, local_address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+        self.proxy = proxy
+        self.local_address = local_address
+
+    @property
+    def name(self) -> str:
+        """Service name and version, for example ``WANIPConnection:2``."""
+        return f"{self.proxy.service.name}:{self.proxy.service.version}"
+
+    # -- state -----------------------------------------------------------------------------------------------------
+    async def read(self, *, is_default: bool = False) -> Reading:
+        """Read status and external address.
+
+        A refused action leaves its part of the reading None; the other part still counts (Q151).
+
+        :raises ExchangeError: when the gateway gave no usable answer to either.
+        """
+        info = await self._try("GetStatusInfo")
+        address = await self._try("GetExternalIPAddress")
+        if isinstance(info, ExchangeError) and isinstance(address, ExchangeError):
+            raise address
+        told = info if isinstance(info, dict) else {}
+        uptime = told.get("NewUptime")
+        external = address.get("NewExternalIPAddress", "") if isinstance(address, dict) else None
+        return Reading(
+            service=self.name,
+            connection_status=str(told["NewConnectionStatus"]) if told.get("NewConnectionStatus") is not None else None,
+            external_ip=None if external is None else str(external),
+            uptime_seconds=uptime if isinstance(uptime, int) and uptime >= 0 else None,
+            last_error=str(told.get("NewLastConnectionError") or ""),
+            is_default=is_default,
+        )
+
+    async def _try(self, action: str) -> dict[str, Any] | TxigdError:
+        try:
+            return await self.proxy.call(action)
+        except (ExchangeError, ActionError, ActionNotOffered) as error:
+            return error
+
+    # -- the table ---------------------------------------------------------------------------------------------------
+    async def read_entry(self, wanted: PortMapping, port: int) -> Fact:
+        """Read the entry at an external port: Found, Missing, Unreadable or Failed."""
+        try:
+            entry = await self.entry(wanted.protocol, port, _remote(wanted))
+        except ActionError as error:
+            return Missing() if error.code in _NO_ENTRY else Unreadable()
+        except (HTTPStatusError, BadReply, ActionNotOffered):
+            return Unreadable()
+        except ExchangeError as error:
+            return Failed(str(error))
+        return Found(entry)
+
+    async def add_entry(
+        self,
+        wanted: PortMapping,
+        port: int,
+        *,
+        client: ipaddress.IPv4Address | ipaddress.IPv6Address,
+        description: str,
+        lease_seconds: int,
+    ) -> Fact:
+        """Send AddPortMapping: Added, Denied or Failed."""
+        try:
+            await self.proxy.call(
+                "AddPortMapping",
+                NewRemoteHost=_remote(wanted),
+                NewExternalPort=port,
+                NewProtocol=wanted.protocol,
+                NewInternalPort=wanted.internal_port,
+                NewInternalClient=str(client),
+                NewEnabled=True,
+                NewPortMappingDescription=description,
+                NewLeaseDuration=lease_seconds,
+            )
+        except ActionError as error:
+            return Denied(error.code, error.text or error.name)
+        except (HTTPStatusError, ActionNotOffered) as error:
+            return Denied(0, str(error))
+        except ExchangeError as error:
+            return Failed(str(error))
+        return Added()
+
+    async def delete_entry(self, wanted: PortMapping, port: int) -> Fact:
+        """Send DeletePortMapping: Deleted, whatever UPnP error it answers (Q135), or Failed."""
+        try:
+            await self.delete(wanted.protocol, port, _remote(wanted))
+        except (ActionError, ActionNotOffered):
+            return Deleted()
+        except ExchangeError as error:
+            return Failed(str(error))
+        return Deleted()
+
+    async def entry(self, protocol: str, port: int, remote_host: str = "") -> PortMappingEntry:
+        """GetSpecificPortMappingEntry.
+
+        :raises ActionError: 714 where there is none.
+        """
+        told = await self.proxy.call(
+            "GetSpecificPortMappingEntry",
+            NewRemoteHost=remote_host,
+            NewExternalPort=port,
+            NewProtocol=protocol,
+        )
+        return _entry({**told, "NewProtocol": protocol, "NewExternalPort": port, "NewRemoteHost": remote_host})
+
+    async def entries(self) -> list[PortMappingEntry]:
+        """The whole table, walked by index.
+
+        The walk ends at the first refusal, at a repeated entry or at a cap, whichever a gateway offers (Q137). The
+        list action is not used here: it kills miniupnpd 2.3.1 above 132 entries.
+
+        :raises ExchangeError: when the gateway did not answer the first index.
+        :raises ActionError: when it refused the first index with something else than "no such entry".
+        """
+        found: list[PortMappingEntry] = []
+        for index in range(MAPPING_WALK):
+            try:
+                told = await self.proxy.call("GetGenericPortMappingEntry", NewPortMappingIndex=index)
+            except (ActionError, ExchangeError) as error:
+                if index == 0 and not (isinstance(error, ActionError) and error.code in (*_NO_ENTRY, 402)):
+                    raise
+                break
+            entry = _entry(told)
+            if entry in found:
+                break
+            found.append(entry)
+        return found
+
+    async def delete(self, protocol: str, port: int, remote_host: str = "") -> None:
+        """DeletePortMapping.
+
+        :raises ActionError: 714 where there is none, 606 where it belongs to somebody else.
+        """
+        await self.proxy.call(
+            "DeletePortMapping",
+            NewRemoteHost=remote_host,
+            NewExternalPort=port,
+            NewProtocol=protocol,
+        )
+
+
+def _remote(wanted: PortMapping) -> str:
+    return str(wanted.remote_host) if wanted.remote_host else ""
+
+
+def _entry(told: dict[str, Any]) -> PortMappingEntry:
+    """An entry as a gateway tells it; what is missing or unreadable takes the harmless value (igd data type habits)."""
+
+    def number(name: str) -> int:
+        value = told.get(name)
+        return value if isinstance(value, int) else 0
+
+    enabled = told.get("NewEnabled")
+    return PortMappingEntry(
+        protocol=str(told.get("NewProtocol") or "").strip().upper(),
+        external_port=number("NewExternalPort"),
+        internal_client=str(told.get("NewInternalClient") or "").strip(),
+        internal_port=number("NewInternalPort"),
+        description=str(told.get("NewPortMappingDescription") or ""),
+        lease_seconds=number("NewLeaseDuration"),
+        enabled=enabled if isinstance(enabled, bool) else True,
+        remote_host=str(told.get("NewRemoteHost") or "").strip(),
+    )

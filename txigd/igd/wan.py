@@ -1,0 +1,226 @@
+"""The WAN side of a gateway: read, hinted at by events, cross-checked by a poll, told to observers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from txigd.errors import ExchangeError, NoConnection, Stopped, TxigdError
+from txigd.igd.connection import Connection
+from txigd.igd.status import Learned, Reading, WANStatus, choose
+from txigd.igd.watched import Watched
+from txigd.interfaces import IWANObserver
+from txigd.limits import CONFIRM_SECONDS, POLL_SECONDS, SETTLE_CEILING_SECONDS, SETTLE_SECONDS, UNREACHABLE_READS
+
+_log = Logger(namespace="txigd.wan")
+
+
+class WAN:
+    """The live WAN connection of one gateway.
+
+    Events are hints: a burst of them is followed by a read, and by another one a moment later, since gateways event
+    the old value first and lose the last (miniupnpd loses 10-31 % of address changes). A poll finds what is never
+    evented, link drops above all.
+
+    :param clock: the reactor's time.
+    :param poll_seconds: period of the cross-check.
+    """
+
+    def __init__(self, clock: IReactorTime, *, poll_seconds: float = POLL_SECONDS) -> None:
+        self._clock = clock
+        self._poll_seconds = poll_seconds
+        self._watched: Watched[WANStatus] = Watched(clock, WANStatus())
+        self._forget: dict[object, Callable[[], None]] = {}
+        self._connections: Sequence[Connection] = ()
+        self._live = 0
+        self._default = -1
+        self._failures = 0
+        self._reading: Deferred[None] | None = None
+        self._again: Learned | None = None
+        self._calls: dict[str, IDelayedCall] = {}
+        self._hinted_at: float | None = None
+        self._stopped = False
+        self.on_unreachable: Callable[[], object] = lambda: None
+        self.on_live: Callable[[Connection], object] = lambda connection: None
+
+    # -- for everybody ---------------------------------------------------------------------------------------------
+    @property
+    def status(self) -> WANStatus:
+        """The last known state."""
+        return self._watched.value
+
+    @property
+    def connection(self) -> Connection:
+        """The service that carries the traffic.
+
+        :raises NoConnection: when the gateway has none.
+        """
+        if not self._connections:
+            raise NoConnection
+        return self._connections[self._live]
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """All connection services, in document order."""
+        return tuple(self._connections)
+
+    def observe(self, observer: IWANObserver) -> None:
+        """Tell an :class:`txigd.interfaces.IWANObserver` of every change from now on."""
+        self.forget(observer)
+        self._forget[observer] = self._watched.observe(IWANObserver(observer).wan_changed)
+
+    def forget(self, observer: IWANObserver) -> None:
+        """Tell it no more."""
+        forget = self._forget.pop(observer, None)
+        if forget is not None:
+            forget()
+
+    def when(self, predicate: Callable[[WANStatus], bool]) -> Deferred[WANStatus]:
+        """A fresh Deferred of the first status, the present one included, for which ``predicate`` is true."""
+        return self._watched.when(predicate)
+
+    async def refresh(self) -> WANStatus:
+        """Read the state now.
+
+        :raises ExchangeError: when the gateway does not answer.
+        """
+        await self._read(Learned.READ)
+        return self.status
+
+    # -- for the gateway ---------------------------------------------------------------------------------------------
+    async def use(self, connections: Sequence[Connection], default: int = -1) -> None:
+        """Take the connection services of a (new) description, read them all and choose.
+
+        :param default: index of the service that Layer3Forwarding names, or -1.
+        :raises NoConnection: when there is none.
+        :raises ExchangeError: when none answers.
+        """
+        if not connections:
+            raise NoConnection
+        self._connections, self._default = tuple(connections), default
+        self._live = 0
+        self._failures = 0
+        await self._read_all(Learned.READ)
+        self._schedule("poll", self._poll_seconds, self._poll)
+
+    def hint(self) -> None:
+        """An event told of something: read when the burst has settled, and once more a moment later."""
+        if self._stopped:
+            return
+        now = self._clock.seconds()
+        if self._hinted_at is None:
+            self._hinted_at = now
+        latest = self._hinted_at + SETTLE_CEILING_SECONDS
+        self._schedule("settle", max(0.0, min(SETTLE_SECONDS, latest - now)), self._settled)
+        self._schedule("confirm", CONFIRM_SECONDS, lambda: self._read_soon(Learned.EVENT))
+
+    def stop(self) -> None:
+        """Read no more; waiters hear :class:`txigd.errors.Stopped`."""
+        self._stopped = True
+        for call in self._calls.values():
+            if call.active():
+                call.cancel()
+        self._calls.clear()
+        if self._reading is not None:
+            self._reading.cancel()
+        self._watched.close(Stopped())
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+    def _schedule(self, name: str, seconds: float, function: Callable[[], object]) -> None:
+        if self._stopped:
+            return
+        call = self._calls.get(name)
+        if call is not None and call.active():
+            call.cancel()
+        self._calls[name] = self._clock.callLater(seconds, function)
+
+    def _settled(self) -> None:
+        self._hinted_at = None
+        self._read_soon(Learned.EVENT)
+
+    def _poll(self) -> None:
+        self._schedule("poll", self._poll_seconds, self._poll)
+        self._read_soon(Learned.POLL)
+
+    def _read_soon(self, learned: Learned) -> None:
+        """One read at a time; what is asked for meanwhile is read once afterwards."""
+        if self._stopped:
+            return
+        if self._reading is not None:
+            self._again = learned
+            return
+
+        def done(result: object) -> None:
+            self._reading = None
+            again, self._again = self._again, None
+            if again is not None:
+                self._read_soon(again)
+
+        self._reading = ensureDeferred(self._read_quietly(learned))
+        self._reading.addBoth(done)
+
+    async def _read_quietly(self, learned: Learned) -> None:
+        try:
+            await self._read(learned)
+        except CancelledError:
+            pass
+        except TxigdError as error:
+            _log.debug("reading the WAN state failed: {error}", error=str(error))
+        except Exception:
+            _log.failure("reading the WAN state failed")
+
+    async def _read(self, learned: Learned) -> None:
+        """Read the live connection; when it is not up, look whether another one took over."""
+        connection = self.connection
+        try:
+            reading = await connection.read(is_default=self._live == self._default)
+        except ExchangeError:
+            self._failures += 1
+            if self._failures == UNREACHABLE_READS:
+                self._publish(replace(self.status, reachable=False, learned=learned))
+            if self._failures >= UNREACHABLE_READS:
+                self.on_unreachable()
+            raise
+        self._failures = 0
+        status = reading.status(learned)
+        if len(self._connections) > 1 and not (status.connected and status.external_ip):
+            await self._read_all(learned)
+        elif connection is self.connection:
+            self._publish(status)
+
+    async def _read_all(self, learned: Learned) -> None:
+        connections = self._connections
+        readings: list[Reading] = []
+        error: ExchangeError | None = None
+        for index, connection in enumerate(connections):
+            try:
+                readings.append(await connection.read(is_default=index == self._default))
+            except ExchangeError as this:
+                error = this
+                readings.append(Reading(connection.name))
+        if error is not None and not any(reading.answered for reading in readings):
+            raise error
+        if connections is not self._connections:
+            return  # described again meanwhile
+        live = choose(readings)
+        if live != self._live and self.status.learned is not Learned.NOTHING:
+            _log.info("WAN connection moves to {service}", service=connections[live].name)
+        moved = live != self._live
+        self._live = live
+        self._publish(readings[live].status(learned))
+        if moved:
+            self.on_live(self.connection)
+
+    def _publish(self, status: WANStatus) -> None:
+        old = self.status
+        if status.differs(old):
+            first = old.learned is Learned.NOTHING
+            if not first:
+                _log.info("WAN: {old} -> {new}", old=str(old), new=str(status))
+            self._watched.set(status, silent=first)
+        else:
+            self._watched.value = replace(status, learned=old.learned)  # the same news: how it was learned stands
