@@ -1,0 +1,340 @@
+"""Who is present on the links: a bounded table of sightings, fed with messages and the time. Pure; opens nothing.
+
+A sighting is one LOCATION (Q038); whether two are one device is told by the description. What the network says is a
+hint: a byebye, a silence or a move is told as a change, the owner probes and answers with confirm() or forget().
+Sources: UDA 1.0-2.0 section 1.2 (advertisement), quirks Q031, Q034-Q042, threats A2, A3, A5.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from txigd.limits import (
+    BYEBYE_PROBE_SECONDS,
+    EXPIRY_GRACE_SECONDS,
+    MAX_AGE_CEILING,
+    MAX_AGE_FLOOR,
+    SIGHTINGS,
+    SIGHTINGS_PER_SOURCE,
+    USNS_PER_SIGHTING,
+)
+from txigd.upnp.discovery.message import ROOT_DEVICE, Kind, Message, usn_type
+from txigd.upnp.url import DeviceURL, IPAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One LOCATION that was announced.
+
+    ``source`` and ``link`` are address and interface name of the first message. ``udns`` are all UDNs announced with
+    this LOCATION, embedded devices included, as :func:`~txigd.upnp.discovery.message.normal_udn` gives them;
+    ``targets`` the device and service types. ``expires`` is a time of the caller's clock, without the grace.
+    """
+
+    location: DeviceURL
+    source: IPAddress
+    link: str
+    udns: frozenset[str]
+    targets: frozenset[str]
+    boot_id: int | None
+    config_id: int | None
+    search_port: int | None
+    server: str
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class Appeared:
+    """A LOCATION not seen before."""
+
+    sighting: Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Rebooted:
+    """The device was away: subscriptions and mappings may be gone (UDA 1.1 section 1.2.2).
+
+    With the LOCATION of ``previous`` where only BOOTID changed. With another one where a known UDN came back at a new
+    LOCATION of the same host (Q037): ``previous`` stays in the table until forgotten, for the new one may be false.
+    """
+
+    sighting: Sighting
+    previous: Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """CONFIGID changed: the description is to be fetched again."""
+
+    sighting: Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Doubted:
+    """The device may be gone: probe it, then confirm() or forget().
+
+    "moved": the same UDN and BOOTID were announced at another LOCATION of the host; mostly both are good (Q038).
+    """
+
+    sighting: Sighting
+    why: Literal["byebye", "expired", "moved"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """Dropped to make room (A3); nothing is known against the device, and nothing more will be told of it."""
+
+    sighting: Sighting
+
+
+Change: TypeAlias = Appeared | Rebooted | Updated | Doubted | Evicted
+_Hint: TypeAlias = Rebooted | Updated | Doubted
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A sighting and what the table remembers about it.
+
+    ``told`` says when each kind of hint was last told; ``held`` keeps the first hint of a kind that came too soon.
+    """
+
+    sighting: Sighting
+    certain: bool  # a wanted type was seen, not only upnp:rootdevice
+    max_age: int
+    byebye: float | None = None
+    told: dict[type[_Hint], float] = field(default_factory=dict)
+    held: dict[type[_Hint], _Hint] = field(default_factory=dict)
+
+    def renew(self, now: float) -> None:
+        """Silence counts from now; any message still valid keeps the device alive, so nothing is shortened."""
+        expires = max(self.sighting.expires, now + self.max_age)
+        self.sighting = replace(self.sighting, expires=expires)
+        self.held.pop(Doubted, None)
+
+    def tell(self, hint: _Hint, now: float) -> list[Change]:
+        """The hint, or nothing if one of its kind was told less than BYEBYE_PROBE_SECONDS ago: then it is held (A5)."""
+        told = self.told.get(type(hint))
+        if told is not None and now < told + BYEBYE_PROBE_SECONDS:
+            self.held.setdefault(type(hint), hint)  # the first one: its ``previous`` is what the owner knows
+            return []
+        self.held.pop(type(hint), None)
+        self.told[type(hint)] = now
+        return [hint]
+
+    def silence_told(self) -> float:
+        """When the owner is to hear that the sighting expired."""
+        due = self.sighting.expires + EXPIRY_GRACE_SECONDS
+        return max(due, self.told[Doubted] + BYEBYE_PROBE_SECONDS) if Doubted in self.told else due
+
+    def next_due(self) -> float:
+        return min([self.silence_told(), *(self.told[kind] + BYEBYE_PROBE_SECONDS for kind in self.held)])
+
+
+class Presence:
+    """The table: SIGHTINGS in all, SIGHTINGS_PER_SOURCE for one host; the longest silent unpinned one makes room.
+
+    :param wanted: tells a target worth tracking (A3). ``upnp:rootdevice`` may hide one, so it is tracked, but makes
+        room before those that announced a wanted target. Other messages count only for a LOCATION already known.
+    """
+
+    def __init__(self, wanted: Callable[[str], bool] = lambda target: True) -> None:
+        self._wanted = wanted
+        self._entries: OrderedDict[DeviceURL, _Entry] = OrderedDict()  # the longest silent first
+        self._pinned: set[DeviceURL] = set()
+
+    @property
+    def sightings(self) -> tuple[Sighting, ...]:
+        """All that is known, the longest silent first."""
+        return tuple(entry.sighting for entry in self._entries.values())
+
+    def learn(
+        self, message: Message, *, location: DeviceURL | None, source: IPAddress, link: str, now: float
+    ) -> list[Change]:
+        """Take note of one message.
+
+        :param location: the checked LOCATION; None in a byebye, which has none. Others are ignored without it.
+        :param source: the sender, with its zone if link-local IPv6.
+        :param link: name of the interface that received the message.
+        :param now: time of the caller's monotonic clock, seconds.
+        """
+        if message.kind is Kind.BYEBYE:
+            return self._learn_byebye(message.udn, now)
+        if message.kind is Kind.SEARCH or location is None:
+            return []
+        entry = self._entries.get(location)
+        if entry is None:
+            return [] if message.kind is Kind.UPDATE else self._learn_new(message, location, source, link, now)
+        self._entries.move_to_end(location)
+        if message.kind is Kind.UPDATE:
+            return self._learn_update(entry, message, now)
+        return self._learn_again(entry, message, now)
+
+    def expire(self, now: float) -> list[Change]:
+        """Hints that waited for their time, and doubt about all that fell silent (Q031)."""
+        changes: list[Change] = []
+        for entry in self._entries.values():
+            for kind, hint in tuple(entry.held.items()):
+                if now >= entry.told[kind] + BYEBYE_PROBE_SECONDS:
+                    changes += entry.tell(replace(hint, sighting=entry.sighting), now)
+            if now >= entry.silence_told():
+                changes += entry.tell(Doubted(entry.sighting, "expired"), now)
+        return changes
+
+    def next_expiry(self) -> float | None:
+        """When expire() will next have something to tell; None while the table is empty."""
+        return min((entry.next_due() for entry in self._entries.values()), default=None)
+
+    def confirm(self, location: DeviceURL, now: float) -> None:
+        """A probe found the device: the doubt is over, silence counts from now."""
+        entry = self._entries.get(location)
+        if entry is not None:
+            entry.renew(now)
+
+    def forget(self, location: DeviceURL) -> Sighting | None:
+        """A probe failed, or the sighting is of no use: the next message from there is an appearance."""
+        entry = self._entries.pop(location, None)
+        return entry.sighting if entry else None
+
+    def pin(self, location: DeviceURL) -> None:
+        """Never evict this LOCATION, known or not yet. The caller bounds how many it pins."""
+        self._pinned.add(location)
+
+    def unpin(self, location: DeviceURL) -> None:
+        """End pin()."""
+        self._pinned.discard(location)
+
+    # -- one message ---------------------------------------------------------------------------------------------
+
+    def _learn_byebye(self, udn: str, now: float) -> list[Change]:
+        """Doubt each sighting that announced this UDN, root or embedded, and touch no other (Q036)."""
+        changes: list[Change] = []
+        for entry in self._entries.values():
+            if udn in entry.sighting.udns:
+                entry.byebye = now
+                changes += entry.tell(Doubted(entry.sighting, "byebye"), now)
+        return changes
+
+    def _learn_new(
+        self, message: Message, location: DeviceURL, source: IPAddress, link: str, now: float
+    ) -> list[Change]:
+        types = _types(message)
+        certain = any(map(self._wanted, {message.target, *types}))
+        if not certain and ROOT_DEVICE not in types:
+            return []
+        evicted = self._make_room(location, source)
+        if evicted is None:
+            return []
+        max_age = _clamped(message.max_age)
+        entry = _Entry(
+            Sighting(
+                location,
+                source,
+                link,
+                frozenset({message.udn}),
+                types,
+                message.boot_id,
+                message.config_id,
+                message.search_port,
+                message.server,
+                now + max_age,
+            ),
+            certain,
+            max_age,
+        )
+        former = self._former(location, message.udn)
+        self._entries[location] = entry
+        if former is None:
+            return [*evicted, Appeared(entry.sighting)]
+        if message.boot_id is not None and message.boot_id == former.sighting.boot_id:
+            # Q038: two trees of one device that never rebooted; but some send one BOOTID for ever
+            return [*evicted, Appeared(entry.sighting), *former.tell(Doubted(former.sighting, "moved"), now)]
+        entry.told = dict(former.told)  # a storm of new LOCATIONs is one device's storm (A5)
+        return [*evicted, *entry.tell(Rebooted(entry.sighting, former.sighting), now)]
+
+    def _learn_again(self, entry: _Entry, message: Message, now: float) -> list[Change]:
+        """An alive or an answer from a known LOCATION. HOST, DATE, SERVER and the like are no change (Q039)."""
+        before = entry.sighting
+        byebye, entry.byebye = entry.byebye, None
+        restarted = _differ(before.boot_id, message.boot_id)
+        if before.boot_id is None and message.boot_id is None:
+            # UDA 1.0 has no BOOTID: there a byebye right before an alive is the sign of a restart
+            restarted = byebye is not None and now < byebye + BYEBYE_PROBE_SECONDS
+        types = _types(message)
+        entry.certain = entry.certain or any(map(self._wanted, {message.target, *types}))
+        entry.max_age = _clamped(message.max_age)
+        entry.sighting = replace(
+            before,
+            udns=_joined(before.udns, frozenset({message.udn})),
+            targets=_joined(before.targets, types),
+            boot_id=before.boot_id if message.boot_id is None else message.boot_id,
+            config_id=before.config_id if message.config_id is None else message.config_id,
+            search_port=before.search_port if message.search_port is None else message.search_port,
+            server=message.server if restarted or not before.server else before.server,
+            expires=now if restarted else before.expires,
+        )
+        entry.renew(now)
+        if restarted:
+            return entry.tell(Rebooted(entry.sighting, before), now)
+        if _differ(before.config_id, message.config_id):
+            return entry.tell(Updated(entry.sighting), now)
+        return []
+
+    def _learn_update(self, entry: _Entry, message: Message, now: float) -> list[Change]:
+        """Still up, and from now on BOOTID will be what NEXTBOOTID said (Q042); later copies change nothing."""
+        before = entry.sighting
+        following = message.next_boot_id
+        missed = _differ(before.boot_id, message.boot_id) and _differ(before.boot_id, following)
+        boot_id = message.boot_id if following is None else following
+        entry.sighting = replace(before, boot_id=before.boot_id if boot_id is None else boot_id)
+        entry.renew(now)
+        return entry.tell(Rebooted(entry.sighting, before), now) if missed else []
+
+    # -- the table -----------------------------------------------------------------------------------------------
+
+    def _former(self, location: DeviceURL, udn: str) -> _Entry | None:
+        """The entry of the same host that announced this UDN: a pinned one, else the latest heard."""
+        found = None
+        for entry in reversed(self._entries.values()):
+            sighting = entry.sighting
+            if udn in sighting.udns and sighting.location.host == location.host:
+                if sighting.location in self._pinned:
+                    return entry
+                found = found or entry
+        return found
+
+    def _make_room(self, location: DeviceURL, source: IPAddress) -> list[Change] | None:
+        """Evict what must go for one more; None where only pinned ones are left and the newcomer must stay outside."""
+        same = [entry for entry in self._entries.values() if entry.sighting.source == source]
+        if len(same) >= SIGHTINGS_PER_SOURCE:
+            crowd = same
+        elif len(self._entries) >= SIGHTINGS:
+            crowd = list(self._entries.values())
+        else:
+            return []
+        candidates = [entry for entry in crowd if entry.sighting.location not in self._pinned]
+        if not candidates:
+            return [] if location in self._pinned else None
+        victim = min(candidates, key=lambda entry: entry.certain)  # the first of the least certain: the longest silent
+        del self._entries[victim.sighting.location]
+        return [Evicted(victim.sighting)]
+
+
+def _types(message: Message) -> frozenset[str]:
+    """The types that a message announces: of the target and of the USN, which may differ where one is garbled."""
+    return frozenset(name for name in (message.target, usn_type(message.usn)) if name and name[:5].lower() != "uuid:")
+
+
+def _clamped(max_age: int) -> int:
+    return min(max(max_age, MAX_AGE_FLOOR), MAX_AGE_CEILING)
+
+
+def _differ(old: int | None, new: int | None) -> bool:
+    """Both known, and not the same: higher or lower alike."""
+    return old is not None and new is not None and old != new
+
+
+def _joined(old: frozenset[str], new: frozenset[str]) -> frozenset[str]:
+    return old if new <= old or len(old) >= USNS_PER_SIGHTING else old | new
