@@ -73,9 +73,9 @@ XML_REPAIR_OCTETS: Final = 64 * 1024  # the byte repair costs up to 49 ms at 256
 XML_NAMES: Final = 256  # different names per document (B13); real ones have fewer than 100
 XML_NAMES_CHARACTERS: Final = 8 * 1024  # and their length together
 # L22: lxml keeps every name it ever parsed for the life of the thread. Uncounted, a hostile 256 KiB document leaves
-# 0.75 to 0.91 MB behind; with the two bounds above at most 14 kB (measured, lxml 6.1.3), and nothing if it breaks them.
-# A bad source waits 60 s, doubled to an hour, which makes 30 tries on the first day: 64 tracked sources leave 27 MB, one
-# hostile host (4 sightings) 2 MB. Good descriptions under ever new names are held by DESCRIPTION_FETCHES_PER_MINUTE
+# 0.75 to 0.91 MB behind; with the two bounds above 14 kB at most (measured, lxml 6.1.3), and nothing if it breaks them.
+# A bad source waits 60 s, doubled to an hour, which makes 30 tries on the first day: 64 tracked sources leave 27 MB,
+# one hostile host (4 sightings) 2 MB. Good descriptions under ever new names are held by DESCRIPTION_FETCHES_PER_MINUTE
 # alone: 200 MB a day at worst. SCPDs, SOAP replies and events come from a gateway in use only.
 
 # -- device tree -------------------------------------------------------------------------------------------------------
