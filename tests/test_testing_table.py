@@ -36,7 +36,7 @@ class TableCase(SynchronousTestCase):
 class ConflictTests(TableCase):
     """The requested rule against the one that stands: WANIPConnection:2, table of AddPortMapping."""
 
-    ROWS = (
+    ROWS: tuple = (
         # protocol, external port, remote host, client -> code, entries, any port
         ({"protocol": "UDP"}, 0, 2),
         ({"protocol": "UDP", "internal_client": BOB}, 0, 2),
@@ -107,7 +107,7 @@ class ConflictTests(TableCase):
 
 
 class ArgumentTests(TableCase):
-    ROWS = (
+    ROWS: tuple = (
         # rules, wish, lease, code
         ({}, {"protocol": "tcp"}, 60, 601),
         ({}, {"protocol": "SCTP"}, 60, 601),
@@ -155,7 +155,7 @@ class ArgumentTests(TableCase):
                     self.assertEqual(len(table), 1, (rules, fields))
 
     def test_Q120_lease_that_is_granted(self) -> None:
-        rows = (
+        rows: tuple = (
             ({}, 0, LEASE_CEILING_SECONDS),
             ({}, 1, 1),
             ({}, LEASE_CEILING_SECONDS + 1, LEASE_CEILING_SECONDS),
