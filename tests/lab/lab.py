@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from .namespaces import LabError, Namespaces, end, mode
+from .programs import ASK, ECHO, SEARCH
 from .router import RULES, Router
 
 T = TypeVar("T")
@@ -56,37 +57,6 @@ NO_SSDP = """
 table inet no_ssdp {
     chain input { type filter hook input priority 0; udp dport 1900 drop; udp sport 1900 drop; }
 }
-"""
-
-ECHO = """
-import socket, sys
-kind, port = sys.argv[1], int(sys.argv[2])
-with socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "TCP" else socket.SOCK_DGRAM) as s:
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind(("", port))
-    if kind == "TCP": s.listen(16)
-    print("ready", flush=True)
-    while True:
-        if kind == "TCP":
-            c, peer = s.accept()
-            with c:
-                while data := c.recv(65536): c.sendall(b"echo:" + data)
-        else:
-            data, peer = s.recvfrom(65536); s.sendto(b"echo:" + data, peer)
-"""
-ASK = """
-import base64, socket, sys
-kind, host, port, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-data = base64.b64decode(sys.argv[5])
-with socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "TCP" else socket.SOCK_DGRAM) as s:
-    s.settimeout(seconds)
-    s.connect((host, port)); s.send(data)
-    if kind == "TCP": s.shutdown(socket.SHUT_WR)
-    answer = b""
-    while True:
-        part = s.recv(65536); answer += part
-        if kind == "UDP" or not part: break
-    print(base64.b64encode(answer).decode())
 """
 
 
@@ -307,6 +277,13 @@ class Lab:
         )
         if "is redirected to" not in said:
             raise LabError(f"the neighbour got no mapping: {said}")
+
+    def search(self, target: str = "upnp:rootdevice", *, host: str = CLIENT, seconds: float = 0.4) -> set[str]:
+        """The LOCATIONs that answer one M-SEARCH on the LAN; miniupnpd answers after 0.05 s."""
+        done = self.run(host, [sys.executable, "-ISc", SEARCH, target, str(seconds)])
+        if done.returncode != 0:
+            raise LabError(f"search: {done.stderr}")
+        return set(done.stdout.split())
 
     # -- bytes
 

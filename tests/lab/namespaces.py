@@ -149,9 +149,11 @@ class Namespaces:
         user = ["--user", "--preserve-credentials"] if self._user else []
         return ["nsenter", "--target", str(self._holder.pid), "--net", "--mount", *user]
 
-    def command(self, host: str, argv: Sequence[str]) -> list[str]:
+    def command(self, host: str, argv: Sequence[str], folder: Path | None = None) -> list[str]:
         """The argument vector that runs `argv` in `host`; each step execs the next, so the process id stays one."""
-        return [*self._enter(), "ip", "netns", "exec", host, *argv]
+        # nsenter leaves the program in the root folder.
+        change = ["sh", "-c", 'cd "$0" && exec "$@"', str(folder or self.folder)]
+        return [*self._enter(), "ip", "netns", "exec", host, *change, *argv]
 
     def environment(self, extra: Mapping[str, str] = {}) -> dict[str, str]:
         inherited = os.environ.get("PYTHONPATH")
@@ -180,7 +182,6 @@ class Namespaces:
         return subprocess.run(
             self.command(host, argv),
             env=self.environment(env),
-            cwd=self.folder,
             input=stdin,
             capture_output=True,
             text=True,
@@ -202,7 +203,6 @@ class Namespaces:
         process = subprocess.Popen(
             self.command(host, argv),
             env=self.environment(env),
-            cwd=self.folder,
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,

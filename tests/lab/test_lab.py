@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -16,6 +17,16 @@ from .lab import CLIENT, CLIENT_ADDRESS, INTERNET, Lab, until
 from .namespaces import LabError
 
 OUTSIDE = "11.22.33.44"
+
+
+def running(*argv: str) -> bool:
+    """Whether some process of this machine has just these arguments."""
+    wanted = "".join(f"{word}\0" for word in argv).encode()
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if file.read_bytes() == wanted:
+                return True
+    return False
 
 
 class Ground(SynchronousTestCase):
@@ -66,13 +77,15 @@ class Hosts(LabCase):
         done = self.lab.run(CLIENT, [sys.executable, "-c", "import tests.lab; print('here')"])
         self.assertEqual(done.stdout, "here\n", done.stderr)
 
+    def test_programs_run_in_the_scratch_folder(self) -> None:
+        self.assertEqual(self.lab.run(CLIENT, ["pwd"]).stdout, f"{self.lab.folder}\n")
+
     def test_stop_leaves_no_process_behind(self) -> None:
         # A grandchild that nobody in the lab's own books knows of.
         self.lab.run(CLIENT, ["sh", "-c", "setsid sleep 61.25 >/dev/null 2>&1 & exit 0"])
-        pattern = ["pgrep", "-f", "^sleep 61.25$"]
-        self.assertEqual(subprocess.run(pattern, stdout=subprocess.DEVNULL).returncode, 0)
+        until(lambda: running("sleep", "61.25"), 5, "the grandchild runs")
         self.lab.stop()
-        self.assertEqual(subprocess.run(pattern, stdout=subprocess.DEVNULL).returncode, 1)
+        self.assertFalse(running("sleep", "61.25"))
         self.assertFalse(self.lab.folder.exists())
 
     def test_killed_owner_leaves_no_process_behind(self) -> None:
@@ -88,9 +101,10 @@ class Hosts(LabCase):
         assert owner.stdout is not None
         folder, router = owner.stdout.readline().split()
         self.addCleanup(subprocess.run, ["rm", "-r", folder])
-        self.assertTrue(os.path.exists(f"/proc/{router}"))
+        program = f"/proc/{router}/exe"  # unlike its folder, gone even if nobody collects the dead process
+        self.assertTrue(os.path.exists(program))
         owner.kill()
-        until(lambda: not os.path.exists(f"/proc/{router}"), 5, "the router of a killed lab is gone")
+        until(lambda: not os.path.exists(program), 5, "the router of a killed lab is gone")
         owner.stdout.close()
 
 
@@ -113,9 +127,9 @@ class Mappings(LabCase):
 
     def test_search_finds_nothing_while_ssdp_is_blocked(self) -> None:
         self.lab.block_ssdp()
-        self.assertIn("No IGD UPnP Device found", self.lab.run(CLIENT, ["upnpc", "-s"]).stderr)
+        self.assertEqual(self.lab.search(), set())
         self.lab.unblock_ssdp()
-        self.assertIn(OUTSIDE, self.lab.run(CLIENT, ["upnpc", "-s"]).stdout)
+        self.assertEqual(self.lab.search(), {self.lab.location()})
 
     def test_neighbour_holds_a_port_against_the_client(self) -> None:
         self.lab.add_foreign_mapping(9090)
@@ -169,7 +183,7 @@ class Routers(LabCase):
         self.lab.kill_router()
         self.assertNotIn("9090", self.lab.router_rules())
         self.assertRaises(LabError, self.lab.location)
-        self.assertNotIn(OUTSIDE, self.lab.run(CLIENT, ["upnpc", "-s"]).stdout)
+        self.assertEqual(self.lab.search(), set())
         self.lab.restart_router()
         self.assertNotIn("9090", self.lab.upnpc("-l"))
 
@@ -194,7 +208,8 @@ class Routers(LabCase):
     def test_several_routers_each_with_a_wan(self) -> None:
         for name in ("second", "third"):
             self.lab.add_router(name)
-        self.assertEqual(self.lab.run(CLIENT, ["upnpc", "-s"]).stdout.count(" desc: "), 3)
+        locations = {name: self.lab.location(name) for name in self.lab.routers}
+        self.assertEqual(self.lab.search(), set(locations.values()))
         self.lab.echo(CLIENT, "UDP", 8080)
         for name in ("router", "second"):
             self.lab.upnpc("-a", CLIENT_ADDRESS, "8080", "9090", "UDP", name=name)
@@ -202,4 +217,29 @@ class Routers(LabCase):
         self.assertEqual(self.lab.ask("UDP", OUTSIDE, 9090), b"echo:hello")
         self.assertIsNone(self.lab.ask("UDP", "11.22.33.45", 9090, seconds=0.5))
         self.lab.stop_router("third")
-        self.assertNotIn("third", self.lab.run(CLIENT, ["upnpc", "-s"]).stdout)
+        self.assertEqual(self.lab.search(), {locations["router"], locations["second"]})
+
+
+class Shell(SynchronousTestCase):
+    def test_verbs_are_commands_in_the_client_host(self) -> None:
+        require_lab()
+        script = (
+            "lab-help | grep -q drop-wan; hostname -I; upnpc -u $(location) -a 192.168.77.2 80 8080 tcp >/dev/null;"
+            "rules | grep -c 'dport 8080'; change-address 11.22.33.77; on router ip -o -4 addr show wan; drop-wan;"
+            "upnpc -u $(location) -s | grep -c Disconnected; restart-router; kill-router; location; echo status $?;"
+            "drop-wan nowhere; echo status $?; on client sh -c 'exit 9'"
+        )
+        with Lab() as lab:
+            environment = lab.net.environment()
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.lab", "bash", "-uc", script],
+            cwd=namespaces.REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for expected in ("192.168.77.2", "1\n", "11.22.33.77/24", "http://192.168.77.1:", "status 1"):
+            self.assertIn(expected, done.stdout, done.stderr)
+        self.assertIn("router is not running", done.stderr)
+        self.assertEqual(done.returncode, 9)
