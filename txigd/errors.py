@@ -104,6 +104,18 @@ class SubscriptionError(TxigdError):
         self.status = status
 
 
+class NotificationRefused(TxigdError):
+    """The NOTIFY is not one that may be accepted.
+
+    ``status`` is the HTTP status of the answer (UDA 4.2), ``reason`` a short word for the counter.
+    """
+
+    def __init__(self, status: int, reason: str, text: str = "") -> None:
+        super().__init__(text or f"NOTIFY answered with HTTP status {status}: {reason}")
+        self.status = status
+        self.reason = reason
+
+
 class NoGateway(TxigdError):
     """No gateway answered."""
 

@@ -61,6 +61,7 @@ DESCRIPTION_FETCHES: Final = 4  # at once, all devices together: no SSDP -> HTTP
 DESCRIPTION_RETRY_SECONDS: Final = 60.0  # negative cache, doubled up to the ceiling
 DESCRIPTION_RETRY_CEILING_SECONDS: Final = 3600.0
 DESCRIPTION_FETCHES_PER_MINUTE: Final = 10  # unpinned; also bounds lxml's name store (L22): see XML_NAMES
+NAMED_RETRY_CEILING_SECONDS: Final = 30.0  # a gateway that the user named is asked for ever, this far apart at most
 BOOT_RETRY_SECONDS: Final = 60.0  # Q052: a gateway's first description after boot may be empty
 
 # -- XML ---------------------------------------------------------------------------------------------------------------
@@ -119,6 +120,13 @@ CALLBACK_HEADER_OCTETS: Final = 8 * 1024
 CALLBACK_BACKLOG: Final = 16
 TOKEN_OCTETS: Final = 32  # 256 bit, 43 characters of URL-safe base64
 OLD_TOKEN_SECONDS: Final = 30.0  # a replaced path stays valid this long
+UNSUBSCRIBE_SECONDS: Final = 2.0  # F51: the farewell must not hold up a stop
+RENEW_AGAIN_SECONDS: Final = 1.0  # F05: a renewal that failed by accident gets a second try before a fresh SUBSCRIBE
+HELD_EVENTS: Final = 16  # newer than a missing one, kept for the reordering window (F08)
+EVENT_CALLBACK_SECONDS: Final = 1.0  # F13: a flood of events becomes one callback in this time
+CALLBACK_LINE_OCTETS: Final = 4 * 1024  # one header line (threats section 4)
+NOTIFY_SETTLE_SECONDS: Final = 0.5  # F12, Q178: wait for octets that length and root element disagree about
+CALLBACK_LINGER_SECONDS: Final = 2.0  # closing on unread octets resets the connection and loses our answer (Q174)
 
 # -- WAN state ---------------------------------------------------------------------------------------------------------
 SETTLE_SECONDS: Final = 0.15  # quiet after an event before the read: miniupnpd's first event has the old value
