@@ -1,0 +1,160 @@
+"""One TCP connection that carries one request to a device and its reply back, within a deadline.
+
+The Deferred fires when the connection is gone, so nothing of an exchange outlives it: no socket, no timer, and the next
+call to a gateway that can serve one connection only finds it free (Q103).
+
+Sources: threats B1, B2, L1-L3, L23; faults F40, F41.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from twisted.internet import error
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IConnector
+from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from txigd.errors import ConnectFailed, ExchangeError, ExchangeTimeout
+from txigd.limits import HTTP_SETTLE_SECONDS
+from txigd.upnp.http_reply import Reply, ReplyReader
+from txigd.upnp.url import IPAddress, unmapped, with_zone
+
+
+class DeviceConnection(Protocol):
+    """Sends ``octets`` in one write, feeds what comes to ``reader``, and closes.
+
+    :param reactor: offers IReactorTCP and IReactorTime.
+    :param seconds: from now to the last octet of the reply.
+    :param connect_seconds: of these, what the connection itself may take.
+
+    ``done`` fires with a :class:`Reply` or an :class:`ExchangeError`; cancelling it aborts the connection.
+    """
+
+    transport: Any  # ITCPTransport
+
+    def __init__(
+        self, reactor: Any, octets: bytes, reader: ReplyReader, *, seconds: float, connect_seconds: float
+    ) -> None:
+        self.done: Deferred[Reply] = Deferred(self._cancelled)
+        self._reactor = reactor
+        self._octets = octets
+        self._reader = reader
+        self._ends: float = reactor.seconds() + seconds
+        self._timer = reactor.callLater(min(seconds, connect_seconds), self._expired)
+        self._connector: Any = None
+        self._told = False
+        self._outcome: Reply | ExchangeError | None = None
+        self._zone = ""
+        self._local: IPAddress | None = None
+
+    def open(self, host: IPAddress, port: int) -> None:
+        """Connect to the literal address; no name is ever resolved, a zone goes to the socket only."""
+        self._zone = getattr(host, "scope_id", None) or ""
+        left = self._ends - self._reactor.seconds()
+        try:
+            self._connector = self._reactor.connectTCP(str(host), port, _SingleConnection(self), timeout=left)
+        except OSError as failed:
+            # the zone names no interface
+            self._outcome = ConnectFailed(f"no way to {host}: {failed.strerror}")
+            self._outcome.__cause__ = failed
+            self._fire()
+
+    def abort(self, why: ExchangeError) -> None:
+        """End the exchange with ``why`` now, unless it has its outcome already."""
+        if self._outcome is None:
+            self._outcome = why
+        if self.transport is not None:
+            self.transport.abortConnection()
+        elif self._connector is not None:
+            self._connector.stopConnecting()
+
+    # -- from the reactor ------------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        transport = self.transport
+        host = getattr(transport.getHost(), "host", None)
+        if host is not None:
+            # what serves as our address there needs the same zone as the device's
+            self._local = with_zone(unmapped(ipaddress.ip_address(host)), self._zone)
+        self._timer.reset(max(0.0, self._ends - self._reactor.seconds()))
+        # the tail of a body longer than one segment must not wait for the device's delayed acknowledgement
+        transport.setTcpNoDelay(True)
+        transport.write(self._octets)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._outcome is not None:
+            return
+        try:
+            complete = self._reader.feed(data)
+        except ExchangeError as wrong:
+            self.abort(wrong)
+            return
+        if complete:
+            self._outcome = self._reply()
+            self.transport.loseConnection()
+        elif self._reader.settled:
+            self._timer.reset(max(0.0, min(HTTP_SETTLE_SECONDS, self._ends - self._reactor.seconds())))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._outcome is None:
+            try:
+                self._reader.finish(clean=isinstance(reason.value, error.ConnectionDone))
+            except ExchangeError as wrong:
+                self._outcome = wrong
+            else:
+                self._outcome = self._reply()
+        self._fire()
+
+    def connection_failed(self, reason: Failure) -> None:
+        """The connection did not come about."""
+        if self._outcome is None:
+            kind = ExchangeTimeout if isinstance(reason.value, error.TimeoutError) else ConnectFailed
+            self._outcome = kind(reason.getErrorMessage())
+            self._outcome.__cause__ = reason.value
+        self._fire()
+
+    # -- within ----------------------------------------------------------------------------------------------------
+
+    def _reply(self) -> Reply:
+        reader = self._reader
+        return Reply(reader.status, reader.reason, tuple(reader.headers), reader.body, self._local)
+
+    def _expired(self) -> None:
+        # L23: what a guard cuts is a success only where the reply is whole but for its framing
+        if self._outcome is None and self._reader.settled:
+            self._outcome = self._reply()
+        self.abort(ExchangeTimeout("no connection in time" if self.transport is None else "no whole reply in time"))
+
+    def _cancelled(self, done: Deferred[Reply]) -> None:
+        self._told = True  # the Deferred itself tells of a cancellation
+        self.abort(ExchangeError("cancelled"))
+
+    def _fire(self) -> None:
+        if self._timer.active():
+            self._timer.cancel()
+        outcome = self._outcome
+        if self._told or outcome is None:
+            return
+        self._told = True
+        if isinstance(outcome, Reply):
+            self.done.callback(outcome)
+        else:
+            self.done.errback(outcome)
+
+
+class _SingleConnection(ClientFactory):
+    """Hands out the one protocol instance."""
+
+    noisy = False
+
+    def __init__(self, connection: DeviceConnection) -> None:
+        self._connection = connection
+
+    def buildProtocol(self, addr: IAddress | None) -> DeviceConnection:
+        return self._connection
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        self._connection.connection_failed(reason)
