@@ -7,7 +7,7 @@ Sources: UDA 1.0-2.0 section 1.2 (advertisement), quirks Q031, Q034-Q042, threat
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
@@ -104,6 +104,7 @@ class _Entry:
     sighting: Sighting
     certain: bool  # a wanted type was seen, not only upnp:rootdevice
     max_age: int
+    pinned: bool
     byebye: float | None = None
     told: dict[type[_Hint], float] = field(default_factory=dict)
     held: dict[type[_Hint], _Hint] = field(default_factory=dict)
@@ -142,7 +143,9 @@ class Presence:
 
     def __init__(self, wanted: Callable[[str], bool] = lambda target: True) -> None:
         self._wanted = wanted
-        self._entries: OrderedDict[DeviceURL, _Entry] = OrderedDict()  # the longest silent first
+        # the longest silent first; no OrderedDict: walking one hashes every key, which is dear for addresses (A3)
+        self._entries: dict[DeviceURL, _Entry] = {}
+        self._per_source: Counter[IPAddress] = Counter()
         self._pinned: set[DeviceURL] = set()
 
     @property
@@ -167,7 +170,7 @@ class Presence:
         entry = self._entries.get(location)
         if entry is None:
             return [] if message.kind is Kind.UPDATE else self._learn_new(message, location, source, link, now)
-        self._entries.move_to_end(location)
+        self._entries[location] = self._entries.pop(location)
         if message.kind is Kind.UPDATE:
             return self._learn_update(entry, message, now)
         return self._learn_again(entry, message, now)
@@ -195,16 +198,18 @@ class Presence:
 
     def forget(self, location: DeviceURL) -> Sighting | None:
         """A probe failed, or the sighting is of no use: the next message from there is an appearance."""
-        entry = self._entries.pop(location, None)
+        entry = self._remove(location)
         return entry.sighting if entry else None
 
     def pin(self, location: DeviceURL) -> None:
         """Never evict this LOCATION, known or not yet. The caller bounds how many it pins."""
         self._pinned.add(location)
+        self._mark(location, pinned=True)
 
     def unpin(self, location: DeviceURL) -> None:
         """End pin()."""
         self._pinned.discard(location)
+        self._mark(location, pinned=False)
 
     # -- one message ---------------------------------------------------------------------------------------------
 
@@ -243,9 +248,11 @@ class Presence:
             ),
             certain,
             max_age,
+            location in self._pinned,
         )
         former = self._former(location, message.udn)
         self._entries[location] = entry
+        self._per_source[source] += 1
         if former is None:
             return [*evicted, Appeared(entry.sighting)]
         if message.boot_id is not None and message.boot_id == former.sighting.boot_id:
@@ -298,28 +305,43 @@ class Presence:
         """The entry of the same host that announced this UDN: a pinned one, else the latest heard."""
         found = None
         for entry in reversed(self._entries.values()):
-            sighting = entry.sighting
-            if udn in sighting.udns and sighting.location.host == location.host:
-                if sighting.location in self._pinned:
+            if udn in entry.sighting.udns and entry.sighting.location.host == location.host:
+                if entry.pinned:
                     return entry
                 found = found or entry
         return found
 
     def _make_room(self, location: DeviceURL, source: IPAddress) -> list[Change] | None:
         """Evict what must go for one more; None where only pinned ones are left and the newcomer must stay outside."""
-        same = [entry for entry in self._entries.values() if entry.sighting.source == source]
-        if len(same) >= SIGHTINGS_PER_SOURCE:
-            crowd = same
-        elif len(self._entries) >= SIGHTINGS:
-            crowd = list(self._entries.values())
-        else:
+        crowded = self._per_source[source] >= SIGHTINGS_PER_SOURCE
+        if not crowded and len(self._entries) < SIGHTINGS:
             return []
-        candidates = [entry for entry in crowd if entry.sighting.location not in self._pinned]
-        if not candidates:
+        victim = None
+        for entry in self._entries.values():
+            if entry.pinned or (crowded and entry.sighting.source != source):
+                continue
+            if not entry.certain:
+                victim = entry
+                break
+            victim = victim or entry
+        if victim is None:
             return [] if location in self._pinned else None
-        victim = min(candidates, key=lambda entry: entry.certain)  # the first of the least certain: the longest silent
-        del self._entries[victim.sighting.location]
+        self._remove(victim.sighting.location)
         return [Evicted(victim.sighting)]
+
+    def _remove(self, location: DeviceURL) -> _Entry | None:
+        entry = self._entries.pop(location, None)
+        if entry is not None:
+            source = entry.sighting.source
+            self._per_source[source] -= 1
+            if not self._per_source[source]:
+                del self._per_source[source]  # the keys come from the network
+        return entry
+
+    def _mark(self, location: DeviceURL, *, pinned: bool) -> None:
+        entry = self._entries.get(location)
+        if entry is not None:
+            entry.pinned = pinned
 
 
 def _types(message: Message) -> frozenset[str]:
