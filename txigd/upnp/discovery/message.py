@@ -68,9 +68,10 @@ def normal_udn(text: str) -> str:
 
     The rest is opaque: many gateways' UDNs are no UUIDs. Empty where there is nothing to compare.
     """
-    name = text.partition("::")[0].strip()
+    name = text.strip()
     if name[:5].lower() == "uuid:":
-        name = name[5:].strip()
+        name = name[5:]
+    name = name.partition("::")[0].strip()
     return f"uuid:{name}" if name else ""
 
 
