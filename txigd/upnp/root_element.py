@@ -31,9 +31,9 @@ class RootElement:
 
     @property
     def open(self) -> bool:
-        """Whether the buffer begins like an XML document with a root element."""
+        """Whether the buffer begins like an XML document, be it that the root element's tag is not whole yet."""
         self._find_start()
-        return bool(self._tag)
+        return bool(self._tag) or (self._tag is None and self._buffer.lstrip(_BLANKS).startswith(b"<"))
 
     def closed_at(self) -> int | None:
         """Index behind the root element's end, or None while it is not there."""
