@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from txigd.errors import BadMessage
@@ -184,7 +185,7 @@ class _Chunks:
         self.ended = False
         self.rest = bytearray()
         self._room = 0
-        self._step = self._size
+        self._step: Callable[[bytearray], bool] = self._size
 
     def decode(self, data: bytes) -> bytes:
         out = bytearray()
