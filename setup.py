@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 EXTRAS = {
-    "test": ["hypothesis", "coverage", "mypy", "mypy-zope", "lxml-stubs", "ruff", "import-linter"],
+    "test": ["hypothesis", "coverage", "mypy", "mypy-zope", "lxml-stubs", "ruff", "import-linter", "build"],
     "docs": ["sphinx", "myst-parser", "furo"],
 }
 

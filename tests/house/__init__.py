@@ -1,0 +1,1 @@
+"""The rules of the house that tools can check. Reads the source; runs nothing of it."""
