@@ -258,8 +258,12 @@ class Presence:
         if message.boot_id is not None and message.boot_id == former.sighting.boot_id:
             # Q038: two trees of one device that never rebooted; but some send one BOOTID for ever
             return [*evicted, Appeared(entry.sighting), *former.tell(Doubted(former.sighting, "moved"), now)]
-        entry.told = dict(former.told)  # a storm of new LOCATIONs is one device's storm (A5)
-        return [*evicted, *entry.tell(Rebooted(entry.sighting, former.sighting), now)]
+        # a storm of new LOCATIONs is one device's storm (A5): both entries share the time of the last reboot told
+        if Rebooted in former.told:
+            entry.told[Rebooted] = former.told[Rebooted]
+        told = entry.tell(Rebooted(entry.sighting, former.sighting), now)
+        former.told[Rebooted] = entry.told[Rebooted]
+        return [*evicted, *told]
 
     def _learn_again(self, entry: _Entry, message: Message, now: float) -> list[Change]:
         """An alive or an answer from a known LOCATION. HOST, DATE, SERVER and the like are no change (Q039)."""
