@@ -83,6 +83,9 @@ XML_NAMES_CHARACTERS: Final = 8 * 1024  # and their length together
 TREE_DEVICES: Final = 32
 TREE_DEPTH: Final = 5
 TREE_SERVICES: Final = 64
+TREE_ICONS: Final = 16  # per device
+TREE_TEXT_CHARACTERS: Final = 512  # friendlyName and its like; UDA asks for fewer than 128
+TREE_PROBLEMS: Final = 32  # told per description
 SCPD_ACTIONS: Final = 128
 SCPD_ARGUMENTS: Final = 64
 SCPD_VARIABLES: Final = 512
@@ -139,6 +142,7 @@ WAITERS: Final = 1024
 
 # -- mappings ----------------------------------------------------------------------------------------------------------
 MAPPINGS: Final = 16  # wanted at once unless the caller raises it (D6)
+RECHECK_SECONDS: Final = 1.0  # after the table changed: one read-back for a burst of changes
 LEASE_SECONDS: Final = 3600  # bounds what a SIGKILL leaves behind to an hour
 LEASE_CEILING_SECONDS: Final = 604_800  # IGD:2 section 2.5: one week
 VERIFY_SECONDS: Final = 60.0  # each mapping is read back at least this often
@@ -149,6 +153,7 @@ RETRY_CEILING_SECONDS: Final = 300.0
 DESCRIPTION_TAG_OCTETS: Final = 63  # Q099
 
 # -- process -----------------------------------------------------------------------------------------------------------
+GATEWAY_PATIENCE_SECONDS: Final = 10.0  # the daemon says that it found no gateway after this, and looks on
 FAREWELL_SECONDS: Final = 5.0  # UNSUBSCRIBE and deletes together
 LOG_CHARACTERS: Final = 120  # B11
 DROP_REASONS: Final = 64  # distinct counter keys fed by the network
@@ -158,6 +163,7 @@ SIMULATED_MAPPINGS: Final = 1024  # entries of its table; real ones hold 32 to a
 SIMULATED_PINHOLES: Final = 256
 SIMULATED_SUBSCRIBERS: Final = 256  # subscriptions of all services together; 503 beyond
 SIMULATED_EVENTS: Final = 64  # undelivered NOTIFYs per subscription; the oldest is lost first
+SIMULATED_NOTIFY_SECONDS: Final = 30.0  # UDA: an answer takes 30 s at most
 SIMULATED_REQUESTS: Final = 1000  # remembered for tests to look at
 SIMULATED_CONNECTIONS: Final = 256  # open HTTP connections
 SIMULATED_REQUEST_OCTETS: Final = 64 * 1024  # body of one request; SOAP stays below 2 KiB
