@@ -8,7 +8,7 @@ and ordered as given, in one write (Q093), and comes back a :class:`~txigd.upnp.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from hyperlink import EncodedURL
 from treq.client import HTTPClient
@@ -28,6 +28,7 @@ from txigd.upnp.http_reply import Reply, ReplyReader
 from txigd.upnp.http_request import default_user_agent, request_octets
 from txigd.upnp.url import DeviceURL
 
+USER_AGENT: Final = default_user_agent()
 _DONE: Any = Failure(ResponseDone())  # type: ignore[no-untyped-call]
 # the whole answer to these is in the head; some devices keep the connection open behind it
 _HEAD_ALONE = frozenset({"SUBSCRIBE", "UNSUBSCRIBE", "HEAD"})
@@ -151,7 +152,7 @@ class DeviceAgent:
         body_cap: int,
         seconds: float,
         connect_seconds: float = HTTP_CONNECT_SECONDS,
-        user_agent: str = "",
+        user_agent: str = USER_AGENT,
         on_connection: Callable[[DeviceConnection], object] | None = None,
     ) -> None:
         self._reactor = reactor
@@ -159,7 +160,7 @@ class DeviceAgent:
         self._body_cap = body_cap
         self._seconds = seconds
         self._connect_seconds = connect_seconds
-        self._user_agent = user_agent or default_user_agent()
+        self._user_agent = user_agent
         self._on_connection = on_connection
 
     def request(
@@ -227,10 +228,12 @@ class Exchange:
     :param connect_seconds: what a connection may take of an exchange's budget.
     """
 
-    def __init__(self, reactor: Any, *, user_agent: str = "", connect_seconds: float = HTTP_CONNECT_SECONDS) -> None:
+    def __init__(
+        self, reactor: Any, *, user_agent: str = USER_AGENT, connect_seconds: float = HTTP_CONNECT_SECONDS
+    ) -> None:
         self._reactor = reactor
         self._connect_seconds = connect_seconds
-        self._user_agent = user_agent or default_user_agent()
+        self._user_agent = user_agent
         self._cookies = NoCookies()
         self._open: set[DeviceConnection] = set()
         self._closed = False

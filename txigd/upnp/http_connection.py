@@ -22,6 +22,8 @@ from txigd.limits import HTTP_SETTLE_SECONDS
 from txigd.upnp.http_reply import Reply, ReplyReader
 from txigd.upnp.url import IPAddress, unmapped, with_zone
 
+_TIMEOUTS = (error.TimeoutError, error.TCPTimedOutError)  # ours, the kernel's
+
 
 class DeviceConnection(Protocol):
     """Sends ``octets`` in one write, feeds what comes to ``reader``, and closes.
@@ -111,7 +113,7 @@ class DeviceConnection(Protocol):
     def connection_failed(self, reason: Failure) -> None:
         """The connection did not come about."""
         if self._outcome is None:
-            kind = ExchangeTimeout if isinstance(reason.value, error.TimeoutError) else ConnectFailed
+            kind = ExchangeTimeout if isinstance(reason.value, _TIMEOUTS) else ConnectFailed
             self._outcome = kind(reason.getErrorMessage())
             self._outcome.__cause__ = reason.value
         self._fire()
