@@ -17,7 +17,14 @@ from txigd.limits import LOCATION_OCTETS
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_FORM = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9.]+)(?::(?P<port>[0-9]{1,5}))?(?P<target>[/?].*)?")
+_FORM = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9.]+)(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<target>[/?].*)?"
+)
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_NETWORK_PATH = re.compile(r"//(\[|[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+([:/?]|$))")
+_FORBIDDEN = re.compile(r'[^!-~]|[\\<>"]')  # blanks, controls, non-ASCII, and what no URL may hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +81,9 @@ def parse(text: str) -> DeviceURL:
     :raises BadURL: for anything but ``http://LITERAL[:PORT][/PATH][?QUERY]`` in printable ASCII: names, other
         schemes, user information, fragments, backslashes, blanks, percent signs in the host (threat A6).
     """
-    text = text.strip()
-    if len(text) > LOCATION_OCTETS:
-        raise BadURL(f"URL of {len(text)} characters")
-    if not text.isascii() or any(c <= " " or c in '\\#<>"\x7f' for c in text):
-        raise BadURL(f"URL with a character that is not allowed: {text!r}")
+    text = _checked(text)
+    if "#" in text:
+        raise BadURL(f"URL with a fragment: {text!r}")
     match = _FORM.fullmatch(text)
     if match is None:
         raise BadURL(f"not http://ADDRESS[:PORT]/...: {text!r}")
@@ -121,18 +126,12 @@ def resolve(base: DeviceURL, reference: str) -> DeviceURL:
 
     :raises BadURL: for an empty reference, another host, or another scheme.
     """
-    reference = reference.strip()
+    reference = _checked(reference).partition("#")[0]
     if not reference:
         raise BadURL("empty URL")
-    if any(c <= " " or c in '\\<>"\x7f' for c in reference) or not reference.isascii():
-        raise BadURL(f"URL with a character that is not allowed: {reference!r}")
-    reference = reference.partition("#")[0]
-    if reference.startswith("//") and not re.match(r"//(\[|[0-9.]+[:/]|[0-9.]+$)", reference):
-        # Q064: a path that begins with two slashes names no host
-        return base.with_target(reference)
-    if reference.startswith("//"):
-        reference = "http:" + reference
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", reference):
+    if _NETWORK_PATH.match(reference):
+        reference = "http:" + reference  # any other path that begins with two slashes names no host (Q064)
+    if _ABSOLUTE.match(reference):
         url = parse(reference)
         if url.host != without_zone(base.host):
             raise BadURL(f"URL on another host: {reference!r}")
@@ -146,6 +145,16 @@ def resolve(base: DeviceURL, reference: str) -> DeviceURL:
     # the segments are joined by hand: urljoin() would take "uuid:x/y" for a scheme and fold "//"
     target = _remove_dots(directory + path)
     return base.with_target(target + mark + query)
+
+
+def _checked(text: str) -> str:
+    """The text without blanks around it, of a sane length and of characters that may stand in a URL."""
+    text = text.strip()
+    if len(text) > LOCATION_OCTETS:
+        raise BadURL(f"URL of {len(text)} characters")
+    if _FORBIDDEN.search(text):
+        raise BadURL(f"URL with a character that is not allowed: {text!r}")
+    return text
 
 
 def _remove_dots(path: str) -> str:
