@@ -8,9 +8,9 @@ from random import Random
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txigd import log
 from txigd.errors import InvalidArgument, MappingConflict, MappingRefused, MappingReleased
 from txigd.igd.connection import Connection
 from txigd.igd.lease import Lease
@@ -31,7 +31,7 @@ from txigd.igd.watched import Watched
 from txigd.interfaces import IMappingObserver
 from txigd.limits import FAREWELL_SECONDS, MAPPINGS, PORT_RANGE
 
-_log = Logger(namespace="txigd.mappings")
+_log = log.logger("txigd.mappings")
 _FINAL = WORKING | {MappingState.CONFLICT, MappingState.REFUSED, MappingState.RELEASED}
 
 
@@ -85,6 +85,10 @@ class HeldMapping:
         else:
             self._wake()
         return gone
+
+    def leave(self) -> None:
+        """Want it no more, but leave the entry on the gateway to run out with its lease."""
+        self.abandon()
 
     # -- for the set -------------------------------------------------------------------------------------------------
     def attach(self, connection: Connection, *, restarted: bool) -> None:

@@ -166,3 +166,19 @@ def choose(readings: Sequence[Reading]) -> int:
     if not readings:
         raise ValueError("no connection service")
     return max(range(len(readings)), key=lambda i: (rank(readings[i]), readings[i].is_default, -i))
+
+
+def default_index(text: str, services: Sequence[tuple[str, str]]) -> int:
+    """Index of the service that DefaultConnectionService names, or -1.
+
+    The text is ``uuid:DEVICE:WANConnectionDevice:N,urn:upnp-org:serviceId:ID``; what follows the UDN varies, some send
+    only a UDN (Q155).
+
+    :param services: (UDN of the device, serviceId) of each connection service.
+    """
+    device, _, service_id = text.strip().lower().partition(",")
+    of_device = [i for i, (udn, _) in enumerate(services) if udn and device.startswith(udn.lower())]
+    named = [i for i in of_device if services[i][1].lower() == service_id]
+    if named:
+        return named[0]
+    return of_device[0] if len(of_device) == 1 else -1

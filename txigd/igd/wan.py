@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
+from txigd import log
 from txigd.errors import ExchangeError, NoConnection, Stopped, TxigdError
 from txigd.igd.connection import Connection
 from txigd.igd.status import Learned, Reading, WANStatus, choose
@@ -16,7 +16,7 @@ from txigd.igd.watched import Watched
 from txigd.interfaces import IWANObserver
 from txigd.limits import CONFIRM_SECONDS, POLL_SECONDS, SETTLE_CEILING_SECONDS, SETTLE_SECONDS, UNREACHABLE_READS
 
-_log = Logger(namespace="txigd.wan")
+_log = log.logger("txigd.wan")
 
 
 class WAN:
@@ -220,7 +220,7 @@ class WAN:
         if status.differs(old):
             first = old.learned is Learned.NOTHING
             if not first:
-                _log.info("WAN: {old} -> {new}", old=str(old), new=str(status))
+                _log.debug("WAN: {old} -> {new}", old=str(old), new=str(status))
             self._watched.set(status, silent=first)
         else:
             self._watched.value = replace(status, learned=old.learned)  # the same news: how it was learned stands

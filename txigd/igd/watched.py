@@ -8,13 +8,13 @@ from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
+from txigd import log
 from txigd.errors import InvalidArgument, Stopped, TxigdError
 from txigd.limits import OBSERVERS, WAITERS
 
 T = TypeVar("T")
-_log = Logger(namespace="txigd.watched")
+_log = log.logger("txigd.watched")
 
 
 class Watched(Generic[T]):

@@ -1,1 +1,6 @@
-"""The daemon behind ``twistd igd``."""
+"""The daemon behind ``twistd igd``. Loaded lazily: every ``twistd`` start imports the plugin, not this."""
+
+from txigd.service.daemon import makeService
+from txigd.service.options import Options
+
+__all__ = ["Options", "makeService"]

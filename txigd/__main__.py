@@ -1,0 +1,5 @@
+"""``python -m txigd``: the same as the ``txigd`` command."""
+
+from txigd.cli.main import script
+
+script()

@@ -1,0 +1,288 @@
+"""The commands of ``txigd``, each a coroutine that gives the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timezone
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from zope.interface import implementer
+
+from txigd.cli.report import Report, printable
+from txigd.errors import ActionError, MappingError
+from txigd.igd.control_point import ControlPoint, host_id
+from txigd.igd.gateway import Gateway
+from txigd.igd.mapping import PortMappingEntry, is_ours
+from txigd.igd.status import WANStatus
+from txigd.interfaces import IGatewayObserver, IMappingObserver, IWANObserver
+from txigd.limits import LEASE_SECONDS
+
+
+def control_point(reactor: Any, options: argparse.Namespace, **more: Any) -> ControlPoint:
+    """A control point as the command line asks for it."""
+    return ControlPoint(reactor, links=options.link, gateway=options.gateway, **more)
+
+
+async def discover(reactor: Any, options: argparse.Namespace, report: Report) -> int:
+    """List every gateway that answers."""
+    async with control_point(reactor, options, any_gateway=True) as point:
+        await point.gateway(options.timeout)
+        await _pause(reactor, min(1.0, options.timeout))  # others may take their time; the first is known already
+        rows = [summary(point, gateway) for gateway in point.gateways]
+    if report.json:
+        report.value(rows, "")
+    else:
+        report.table(
+            ("ADDRESS", "NAME", "EXTERNAL", "STATUS", "DEFAULT ROUTE", "LOCATION"),
+            [
+                (
+                    r["address"],
+                    r["name"],
+                    r["external_ip"] or "-",
+                    r["status"],
+                    "yes" if r["next_hop"] else "no",
+                    r["location"],
+                )
+                for r in rows
+            ],
+        )
+    return 0
+
+
+async def status(reactor: Any, options: argparse.Namespace, report: Report) -> int:
+    """Show the gateway in use."""
+    async with control_point(reactor, options) as point:
+        gateway = await point.gateway(options.timeout)
+        data = summary(point, gateway)
+        data["services"] = [
+            {"service": f"{s.name}:{s.version}", "control": str(s.control_url or ""), "events": str(s.event_url or "")}
+            for s in gateway.services
+        ]
+        data["connections"] = [connection.name for connection in gateway.wan.connections]
+        state = gateway.wan.status
+    lines = [
+        ("gateway", f"{data['name']} ({data['model']})"),
+        ("location", data["location"]),
+        ("default route", "yes" if data["next_hop"] else "no"),
+        ("our address", data["local_address"]),
+        ("connection", f"{state.service}: {state.connection_status or 'not told'}"),
+        ("external address", f"{state.external_ip or 'none'} ({state.address_class.value})"),
+        ("up for", f"{state.uptime_seconds} s" if state.uptime_seconds is not None else "not told"),
+        ("services", ", ".join(service["service"] for service in data["services"])),
+    ]
+    if state.double_nat:
+        lines.append(("warning", "behind another NAT: port mappings on this gateway do not reach the internet"))
+    report.value(data, "\n".join(f"{name + ':':18}{printable(text)}" for name, text in lines))
+    return 0
+
+
+async def ip(reactor: Any, options: argparse.Namespace, report: Report) -> int:
+    """Print the external address."""
+    async with control_point(reactor, options) as point:
+        gateway = await point.gateway(options.timeout)
+        state = gateway.wan.status
+    if state.external_ip is None:
+        return report.failed(f"{printable(gateway.friendly_name)} has no external address now: {state}")
+    report.value({"external_ip": state.external_ip, "class": state.address_class}, str(state.external_ip))
+    return 0
+
+
+async def list_(reactor: Any, options: argparse.Namespace, report: Report) -> int:
+    """List the table."""
+    async with control_point(reactor, options) as point:
+        gateway = await point.gateway(options.timeout)
+        entries = await gateway.wan.connection.entries()
+    if report.json:
+        report.value(entries, "")
+        return 0
+    report.table(
+        ("PROTOCOL", "EXTERNAL", "INTERNAL", "REMOTE", "LEASE", "DESCRIPTION"),
+        [
+            (
+                entry.protocol,
+                entry.external_port,
+                f"{entry.internal_client}:{entry.internal_port}",
+                entry.remote_host or "*",
+                entry.lease_seconds or "permanent",
+                entry.description,
+            )
+            for entry in entries
+        ],
+    )
+    return 0
+
+
+async def map_(reactor: Any, options: argparse.Namespace, report: Report) -> int:
+    """Map ports; keep them true when asked to."""
+    lease = LEASE_SECONDS if options.lease is None else options.lease
+    result = 0
+    async with control_point(reactor, options) as point:
+        gateway = await point.gateway(options.timeout)
+        held = [
+            gateway.mappings.hold(dataclasses.replace(wanted, lease_seconds=lease, description=options.name))
+            for wanted in options.mappings
+        ]
+        for one in held:
+            try:
+                made = await one.when_active()
+            except MappingError as error:
+                result = report.failed(str(error))
+                continue
+            address = gateway.wan.status.external_ip or "(no external address)"
+            report.value(
+                {"mapping": str(one.wanted), "external_ip": gateway.wan.status.external_ip, **dataclasses.asdict(made)},
+                f"{address}:{made.external_port} -> {gateway.local_address}:{one.wanted.internal_port} "
+                f"{one.wanted.protocol}, {f'for {made.lease_seconds} s' if made.lease_seconds else 'permanent'}"
+                + (f" ({made.reason})" if made.reason else ""),
+            )
+        if options.hold and result == 0:
+            gateway.mappings.observe(_Printer(reactor, report))
+            await _interrupted(reactor)
+        elif not options.hold:
+            for one in held:
+                one.leave()
+    return result
+
+
+async def unmap(reactor: Any, options: argparse.Namespace, report: Report) -> int:
+    """Delete mappings of ours."""
+    result = 0
+    async with control_point(reactor, options) as point:
+        gateway = await point.gateway(options.timeout)
+        connection = gateway.wan.connection
+        for wanted in options.ports:
+            name = f"{wanted.protocol.lower()}:{wanted.wanted_port}"
+            try:
+                entry = await connection.entry(wanted.protocol, wanted.wanted_port)
+                if not options.force and not _may_delete(entry, gateway):
+                    result = report.failed(
+                        f"{name} leads to {entry.internal_client}:{entry.internal_port} "
+                        f"({printable(entry.description)!r}), not to a mapping made here; "
+                        "add --force to delete it all the same"
+                    )
+                    continue
+                await connection.delete(wanted.protocol, wanted.wanted_port)
+            except ActionError as error:
+                text = (
+                    f"there is no mapping {name}; 'txigd list' shows what there is" if error.code == 714 else str(error)
+                )
+                result = report.failed(text)
+            else:
+                report.value({"deleted": name}, f"deleted {name}")
+    return result
+
+
+def _may_delete(entry: PortMappingEntry, gateway: Gateway) -> bool:
+    return is_ours(entry.description, host_id()) or entry.internal_client == str(gateway.local_address)
+
+
+async def watch(reactor: Any, options: argparse.Namespace, report: Report) -> int:
+    """Print changes as they come."""
+    async with control_point(reactor, options, poll_seconds=options.poll) as point:
+        printer = _Printer(reactor, report)
+        point.observe(printer)
+        point.gateway(options.timeout).addErrback(lambda failure: report.failed(f"{failure.value}; still looking"))
+        await _interrupted(reactor, options.seconds)
+    return 0
+
+
+async def simulate(reactor: Any, options: argparse.Namespace, report: Report) -> int:
+    """Run a simulated gateway."""
+    from txigd.testing import SimulatedGateway
+
+    gateway = SimulatedGateway(
+        reactor,
+        version=options.igd,
+        link=options.link,
+        http_port=options.port,
+        external_ip=options.external_ip,
+    )
+    await gateway.start()
+    report.value({"location": gateway.location}, f"simulated IGD:{options.igd} at {gateway.location}; end with Ctrl-C")
+    try:
+        await _interrupted(reactor, options.seconds)
+    finally:
+        await gateway.stop()
+    return 0
+
+
+def summary(point: ControlPoint, gateway: Gateway) -> dict[str, Any]:
+    """What there is to say about a gateway in one line."""
+    state = gateway.wan.status
+    return {
+        "name": gateway.friendly_name,
+        "model": gateway.model,
+        "udn": gateway.udn,
+        "location": gateway.location,
+        "address": gateway.address,
+        "local_address": gateway.local_address,
+        "next_hop": point.is_next_hop(gateway.address),
+        "status": state.connection_status,
+        "connected": state.connected,
+        "external_ip": state.external_ip,
+        "class": state.address_class,
+        "uptime_seconds": state.uptime_seconds,
+    }
+
+
+@implementer(IGatewayObserver, IWANObserver, IMappingObserver)
+class _Printer:
+    """Prints one line for each change."""
+
+    def __init__(self, reactor: Any, report: Report) -> None:
+        self._reactor = reactor
+        self._report = report
+
+    def gateway_found(self, gateway: Gateway) -> None:
+        """Print it, and listen to its WAN side."""
+        gateway.wan.observe(self)
+        state = gateway.wan.status
+        self._print("gateway", f"{gateway.friendly_name} at {gateway.location}: {state}", {"new": state})
+
+    def gateway_lost(self, gateway: Gateway) -> None:
+        """Print it."""
+        gateway.wan.forget(self)
+        self._print("gateway lost", gateway.friendly_name, {})
+
+    def wan_changed(self, old: WANStatus, new: WANStatus) -> None:
+        """Print both."""
+        self._print("wan", f"{old} -> {new} [{new.learned.value}]", {"old": old, "new": new})
+
+    def mapping_changed(self, held: Any, old: Any, new: Any) -> None:
+        """Print the new state."""
+        self._print(
+            "mapping", f"{held.wanted}: {new.state.value} {new.reason}", {"mapping": str(held.wanted), "new": new}
+        )
+
+    def _print(self, what: str, text: str, data: dict[str, Any]) -> None:
+        now = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
+        self._report.value({"at": now, "what": what, **data}, f"{now}  {what}: {printable(text)}")
+
+
+def _pause(reactor: Any, seconds: float) -> Deferred[None]:
+    rest: Deferred[None] = Deferred(lambda _: call.cancel())
+    call = reactor.callLater(seconds, rest.callback, None)
+    return rest
+
+
+async def _interrupted(reactor: Any, seconds: float | None = None) -> None:
+    """Wait for ``seconds``, or until the user interrupts; the caller then cleans up."""
+    try:
+        await (Deferred() if seconds is None else _pause(reactor, seconds))
+    except CancelledError:
+        pass
+
+
+COMMANDS: dict[str, Callable[[Any, argparse.Namespace, Report], Awaitable[int]]] = {
+    "discover": discover,
+    "status": status,
+    "ip": ip,
+    "list": list_,
+    "map": map_,
+    "unmap": unmap,
+    "watch": watch,
+    "simulate": simulate,
+}

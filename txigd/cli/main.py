@@ -1,0 +1,72 @@
+"""Entry point of the ``txigd`` command and of ``python -m txigd``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from txigd.cli.arguments import USAGE_STATUS, parser
+
+INTERRUPTED_STATUS = 130
+
+
+def script() -> None:
+    """Run the command that ``sys.argv`` asks for; never returns."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command and give its exit status: 0 done, 1 could not, 2 wrong usage."""
+    options = parser().parse_args(argv)
+    # loaded only now: --help and usage errors answer at once
+    from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+    from twisted.internet.task import react
+    from twisted.python.failure import Failure
+
+    from txigd.cli.commands import COMMANDS
+    from txigd.cli.report import Report, start_logging
+    from txigd.errors import AddressingError, InvalidArgument, NoGateway, TxigdError
+
+    start_logging(options.verbose)
+    report = Report(f"txigd {options.command}", json=getattr(options, "json", False))
+
+    async def command(reactor: Any) -> int:
+        try:
+            return await COMMANDS[options.command](reactor, options, report)
+        except (AddressingError, InvalidArgument) as error:
+            return report.failed(str(error), status=USAGE_STATUS)
+        except NoGateway as error:
+            hint = "" if options.gateway else "; try --timeout 15, or --gateway with the router's address or URL"
+            return report.failed(f"{error}{hint}")
+        except TxigdError as error:
+            return report.failed(str(error))
+        except CancelledError:
+            return INTERRUPTED_STATUS
+
+    status = 1
+
+    def main(reactor: Any) -> Deferred[None]:
+        """An interrupt cancels the command; the reactor stops when it has cleaned up."""
+        finished: Deferred[None] = Deferred()
+        running = ensureDeferred(command(reactor))
+
+        def done(result: Any) -> Any:
+            nonlocal status
+            status = result if isinstance(result, int) else 1
+            finished.callback(None)
+            return result if isinstance(result, Failure) else None
+
+        def interrupted() -> Deferred[None] | None:
+            running.cancel()
+            return None if finished.called else finished
+
+        reactor.addSystemEventTrigger("before", "shutdown", interrupted)
+        return running.addBoth(done)
+
+    try:
+        react(main, ())
+    except SystemExit as end:
+        if end.code not in (0, None):
+            return 1
+    return status

@@ -1,0 +1,74 @@
+"""What the ``txigd`` command prints: text for people, JSON for programs, errors on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from typing import Any
+
+from twisted.logger import globalLogBeginner, textFileLogObserver
+
+from txigd import log
+from txigd.limits import LOG_CHARACTERS
+
+
+def start_logging(verbose: int) -> None:
+    """Show the log on standard error: nothing, then info, then debug."""
+    if verbose:
+        log.set_level("debug" if verbose > 1 else "info")
+        globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    else:
+        globalLogBeginner.beginLoggingTo([lambda event: None], redirectStandardIO=False, discardBuffer=True)
+
+
+def printable(text: object) -> str:
+    """Text from the network on one line, without control characters, of bounded length (B11)."""
+    clean = "".join(c if c.isprintable() else "?" for c in str(text))
+    return clean if len(clean) <= LOG_CHARACTERS else clean[: LOG_CHARACTERS - 3] + "..."
+
+
+class Report:
+    """Prints one command's results.
+
+    :param prog: how the command is called, for error lines.
+    :param json: whether programs read it.
+    """
+
+    def __init__(self, prog: str, *, json: bool = False) -> None:
+        self._prog = prog
+        self.json = json
+
+    def value(self, data: Any, text: str) -> None:
+        """Print ``data`` as one line of JSON, or ``text``."""
+        print(json.dumps(plain(data)) if self.json else text, flush=True)
+
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Print rows under heads, as wide as their words."""
+        cells = [tuple(heads), *(tuple(printable(cell) for cell in row) for row in rows)]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
+        for row in cells:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), flush=True)
+
+    def failed(self, text: str, *, status: int = 1) -> int:
+        """Print why it failed and give the exit status."""
+        line = printable(text) if len(text) <= LOG_CHARACTERS else "".join(c if c.isprintable() else "?" for c in text)
+        print(f"{self._prog}: {line}", file=sys.stderr, flush=True)
+        return status
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: plain(item) for name, item in asdict(value).items()}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)

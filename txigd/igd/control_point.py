@@ -1,0 +1,291 @@
+"""The control point for Internet gateways: finds them, chooses the one in use, holds mappings on it."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IDelayedCall
+from zope.interface import implementer
+
+from txigd import log
+from txigd.errors import DescriptionError, ExchangeError, NoGateway, NotAGateway, Stopped, TxigdError
+from txigd.igd.gateway import Gateway, is_gateway
+from txigd.igd.mappings import Mappings
+from txigd.interfaces import IDeviceObserver, IGatewayObserver
+from txigd.limits import FAREWELL_SECONDS, POLL_SECONDS, SIGHTINGS, WAITERS
+from txigd.upnp import control_point
+from txigd.upnp.discovery.presence import Sighting
+from txigd.upnp.discovery.targets import IGD_TARGETS
+from txigd.upnp.remote_device import RemoteDevice
+from txigd.upnp.url import DeviceURL, without_zone
+
+_log = log.logger("txigd.control_point")
+_MACHINE_ID = Path("/etc/machine-id")
+
+
+def host_id() -> str:
+    """Eight hex digits that stay the same on this host: part of the tag of our entries on a gateway."""
+    try:
+        seed = _MACHINE_ID.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        seed = ""
+    return hashlib.sha256(f"txigd {seed or uuid.getnode()}".encode()).hexdigest()[:8]
+
+
+@implementer(IDeviceObserver)
+class ControlPoint(control_point.ControlPoint):
+    """Finds Internet gateways and keeps in touch with them.
+
+    ``async with ControlPoint(reactor) as control_point:`` starts and stops it; it is a Twisted service as well.
+
+    :param reactor: Twisted's reactor.
+    :param links: names of the links (interfaces) to use; all usable ones by default.
+    :param gateway: the gateway to use: its address or the URL of its description. By default the one that is this
+        host's default route; a gateway elsewhere is used only when it is named, its link is named, or the system tells
+        no default route (threat A4).
+    :param any_gateway: use, and list, whatever gateway answers.
+    :param callback_port: TCP port that hears events; 0 for any.
+    :param poll_seconds: period of the cross-check of the WAN state.
+    :raises InvalidArgument: for a gateway that is neither an address nor a usable URL.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        links: Sequence[str] = (),
+        gateway: str | None = None,
+        any_gateway: bool = False,
+        callback_port: int = 0,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        super().__init__(reactor, links=links, named=gateway, targets=IGD_TARGETS, callback_port=callback_port)
+        self._any_gateway = any_gateway
+        self._poll_seconds = poll_seconds
+        self._host_id = host_id()
+        self._gateways: dict[str, Gateway] = {}
+        self._current: Gateway | None = None
+        self._waiting: list[Deferred[Gateway]] = []
+        self._gateway_observers: list[IGatewayObserver] = []
+        self._declined: set[str] = set()
+        self.last_error: TxigdError | None = None
+        self.mappings = Mappings(reactor, self._host_id)
+        self.observe_devices(self)
+
+    # -- for everybody -----------------------------------------------------------------------------------------------
+    def gateway(self, timeout: float = 5.0) -> Deferred[Gateway]:
+        """The gateway in use, as soon as one is verified: described, and its WAN connection read.
+
+        :param timeout: seconds to wait.
+
+        Errbacks with :class:`txigd.errors.NoGateway` when none answered in time, with
+        :class:`txigd.errors.NotAGateway` when the named device is none.
+        """
+        if self._current is not None:
+            return succeed(self._current)
+        waiter: Deferred[Gateway] = Deferred(lambda d: self._waiting.remove(d) if d in self._waiting else None)
+        if len(self._waiting) >= WAITERS:
+            waiter.errback(NoGateway(f"more than {WAITERS} callers wait for a gateway"))
+            return waiter
+        self._waiting.append(waiter)
+        call: IDelayedCall = self.reactor.callLater(timeout, self._give_up, waiter, timeout)
+
+        def done(result: Any) -> Any:
+            if call.active():
+                call.cancel()
+            return result
+
+        return waiter.addBoth(done)
+
+    @property
+    def gateways(self) -> tuple[Gateway, ...]:
+        """All verified gateways, the one in use first."""
+        return tuple(sorted(self._gateways.values(), key=lambda gateway: gateway is not self._current))
+
+    @property
+    def current(self) -> Gateway | None:
+        """The gateway in use, if any."""
+        return self._current
+
+    def observe(self, observer: IGatewayObserver) -> None:
+        """Tell an :class:`txigd.interfaces.IGatewayObserver` of the gateway in use from now on."""
+        self._gateway_observers.append(IGatewayObserver(observer))
+
+    def forget(self, observer: IGatewayObserver) -> None:
+        """Tell it no more."""
+        if observer in self._gateway_observers:
+            self._gateway_observers.remove(observer)
+
+    def start(self) -> None:
+        """Open the sockets and search.
+
+        :raises AddressingError: when a named link does not exist.
+        """
+        self.startService()
+
+    def stop(self) -> Deferred[None]:
+        """Delete our mappings, cancel subscriptions, close everything; takes a few seconds at most."""
+        return self.stopService()
+
+    async def __aenter__(self) -> ControlPoint:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """Say goodbye to every gateway, then close."""
+        if not self.running:
+            return succeed(None)
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.errback(Stopped())
+        farewells: list[Deferred[Any]] = [self.mappings.stop(FAREWELL_SECONDS)]
+        farewells.extend(gateway.close(farewell=True) for gateway in self._gateways.values())
+        self._gateways.clear()
+        self._current = None
+        done = gatherResults(farewells, consumeErrors=True)
+        return done.addBoth(lambda _: super(ControlPoint, self).stopService())
+
+    # -- choice ------------------------------------------------------------------------------------------------------
+    def accepts(self, sighting: Sighting) -> bool:
+        """Only the next hop is used, unless the user named something else (threat A4, F22)."""
+        if self.named is not None:
+            return super().accepts(sighting)
+        if self._any_gateway or not self.next_hops or self.is_next_hop(sighting.location.host):
+            return True
+        routed = {hop.link_name for hop in self.next_hops}
+        return sighting.link in self._link_names and sighting.link not in routed
+
+    def declined(self, sighting: Sighting) -> None:
+        """Said once per host."""
+        host = str(without_zone(sighting.location.host))
+        if host not in self._declined and len(self._declined) < SIGHTINGS:
+            self._declined.add(host)
+            _log.info("gateway at {host} is not the default route: not used unless it is named", host=host)
+
+    @property
+    def declined_hosts(self) -> tuple[str, ...]:
+        """Addresses of gateways that were seen and not used."""
+        return tuple(sorted(self._declined))
+
+    def _choose(self) -> None:
+        """The next hop first, then whatever came first; the one in use stays while it is as good."""
+        if self._current is not None and self._current.udn in self._gateways:
+            best = self._current
+            if not self.is_next_hop(best.address):
+                best = next((g for g in self._gateways.values() if self.is_next_hop(g.address)), best)
+        else:
+            best = next(iter(sorted(self._gateways.values(), key=lambda g: not self.is_next_hop(g.address))), None)  # type: ignore[assignment]
+        if best is self._current:
+            return
+        old, self._current = self._current, best
+        if old is not None:
+            old.mapping_sets.remove(self.mappings)
+            self.mappings.detach("no gateway" if best is None else "another gateway took over", forget=best is not None)
+            self._tell_gateway("gateway_lost", old)
+        if best is None:
+            return
+        best.mapping_sets.append(self.mappings)
+        self.mappings.attach(best.wan.connection)
+        _log.info(
+            "gateway {name!r} at {location}: {status}",
+            name=best.friendly_name,
+            location=best.location,
+            status=str(best.wan.status),
+        )
+        self._tell_gateway("gateway_found", best)
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(best)
+
+    # -- devices -----------------------------------------------------------------------------------------------------
+    def device_appeared(self, device: RemoteDevice) -> None:
+        """A device was described: a gateway if it has a WAN connection service."""
+        if is_gateway(device.description):
+            gateway = Gateway(self.reactor, device, host_id=self._host_id, poll_seconds=self._poll_seconds)
+            gateway.wan.on_unreachable = lambda: self.suspect(device)
+            self._background(self._open(gateway))
+        elif isinstance(self.named, DeviceURL):
+            self._fail_waiting(
+                NotAGateway(f"{device.location} describes {device.description.root.device_type}, no Internet gateway")
+            )
+
+    def device_changed(self, device: RemoteDevice) -> None:
+        """Described again: everything is read and subscribed afresh."""
+        gateway = self._gateways.get(device.udn)
+        if gateway is None:
+            self.device_appeared(device)
+        elif is_gateway(device.description):
+            self._background(self._open(gateway))
+
+    def device_gone(self, device: RemoteDevice) -> None:
+        """Gone for good, or until it comes back."""
+        gateway = self._gateways.pop(device.udn, None)
+        if gateway is not None:
+            _log.info("gateway {name!r} is gone; still looking", name=gateway.friendly_name)
+            self._background(_finished(gateway.close(farewell=False)))
+            self._choose()
+
+    def named_failed(self, error: TxigdError) -> None:
+        """The named gateway does not answer: said once, tried on."""
+        if self.last_error is None:
+            _log.warn("gateway {name}: {error}; still trying", name=str(self.named), error=str(error))
+        self.last_error = error
+        if isinstance(error, DescriptionError):
+            self._fail_waiting(NotAGateway(f"{self.named}: {error}"))  # it answers, and is something else
+
+    async def _open(self, gateway: Gateway) -> None:
+        pause = 1.0
+        while gateway.udn in {device.udn for device in self.devices}:
+            try:
+                await gateway.open()
+            except ExchangeError as error:
+                self.last_error = error
+                _log.info("gateway {name!r}: {error}", name=gateway.friendly_name, error=str(error))
+                await self._sleep(pause)
+                pause = min(pause * 2, 30.0)
+                continue
+            self._gateways[gateway.udn] = gateway
+            self._choose()
+            return
+
+    def _give_up(self, waiter: Deferred[Gateway], seconds: float) -> None:
+        if waiter not in self._waiting:
+            return
+        self._waiting.remove(waiter)
+        names = ", ".join(link.name for link in self.links) or "any link: this host has no network"
+        if self.named is not None:
+            text = f"the gateway {self.named} did not answer in {seconds:g} s"
+            text += f": {self.last_error}" if self.last_error is not None else ""
+        else:
+            text = f"no gateway answered on {names} in {seconds:g} s"
+            if self._declined:
+                text += f" (seen, but not the default route: {', '.join(self.declined_hosts)})"
+        waiter.errback(NoGateway(text))
+
+    def _fail_waiting(self, error: TxigdError) -> None:
+        self.last_error = error
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.errback(error)
+
+    def _tell_gateway(self, what: str, gateway: Gateway) -> None:
+        for observer in tuple(self._gateway_observers):
+            try:
+                getattr(observer, what)(gateway)
+            except Exception:
+                _log.failure("a gateway observer raised")
+
+
+async def _finished(deferred: Deferred[None]) -> None:
+    await deferred

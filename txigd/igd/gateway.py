@@ -1,0 +1,209 @@
+"""One Internet gateway: its WAN side, its port mappings, its events."""
+
+from __future__ import annotations
+
+import ipaddress
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from txigd import log
+from txigd.errors import ActionError, ActionNotOffered, ExchangeError, NotAGateway
+from txigd.igd.connection import Connection
+from txigd.igd.mappings import Mappings
+from txigd.igd.services import builtin_table
+from txigd.igd.status import default_index
+from txigd.igd.wan import WAN
+from txigd.limits import FAREWELL_SECONDS, RECHECK_SECONDS
+from txigd.upnp.control.action import ServiceProxy
+from txigd.upnp.description.device import Description, Service
+from txigd.upnp.eventing.subscriber import Subscriber
+from txigd.upnp.remote_device import RemoteDevice
+from txigd.upnp.url import IPAddress
+
+_log = log.logger("txigd.gateway")
+_CONNECTIONS = ("WANIPConnection", "WANPPPConnection")
+_EVENTED = (*_CONNECTIONS, "WANCommonInterfaceConfig", "Layer3Forwarding")
+_TABLE_VARIABLES = ("PortMappingNumberOfEntries", "SystemUpdateID")
+
+
+def is_gateway(description: Description) -> bool:
+    """Whether a device has a WAN connection service, wherever in its tree (Q012)."""
+    return any(service.name in _CONNECTIONS for service in description.root.all_services())
+
+
+class Gateway:
+    """An Internet Gateway Device, IGD:1 or IGD:2.
+
+    :ivar wan: connection status and external address, see :class:`txigd.igd.wan.WAN`.
+    :ivar mappings: the port mappings wanted on this gateway, see :class:`txigd.igd.mappings.Mappings`.
+    :ivar device: the UPnP device behind it.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        device: RemoteDevice,
+        *,
+        host_id: str,
+        poll_seconds: float,
+        random: Random | None = None,
+    ) -> None:
+        if not is_gateway(device.description):
+            raise NotAGateway(f"{device.location} describes {device.description.root.device_type}, no Internet gateway")
+        self._clock = clock
+        self.device = device
+        self.wan = WAN(clock, poll_seconds=poll_seconds)
+        self.mappings = Mappings(clock, host_id, random=random)
+        self._subscribers: dict[str, Subscriber] = {}
+        self._last: dict[str, dict[str, str]] = {}
+        self._recheck: IDelayedCall | None = None
+        self.mapping_sets = [self.mappings]
+
+    # -- what it is --------------------------------------------------------------------------------------------------
+    @property
+    def udn(self) -> str:
+        """Unique Device Name, opaque."""
+        return self.device.udn
+
+    @property
+    def friendly_name(self) -> str:
+        """The name that the gateway gives itself."""
+        return self.device.description.root.friendly_name
+
+    @property
+    def model(self) -> str:
+        """Manufacturer and model, as far as told."""
+        root = self.device.description.root
+        return " ".join(word for word in (root.manufacturer, root.model_name, root.model_number) if word)
+
+    @property
+    def location(self) -> str:
+        """URL of the description."""
+        return str(self.device.location)
+
+    @property
+    def address(self) -> IPAddress:
+        """The gateway's address on the LAN."""
+        return self.device.host
+
+    @property
+    def local_address(self) -> IPAddress:
+        """This host's address towards the gateway."""
+        return self.device.local_address
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """All services of all its devices."""
+        return tuple(self.device.description.root.all_services())
+
+    @property
+    def eventing(self) -> dict[str, str]:
+        """State of the event subscription of each service: subscribing, subscribed, refused, failed or stopped."""
+        return {name: subscriber.state for name, subscriber in self._subscribers.items()}
+
+    # -- what it does --------------------------------------------------------------------------------------------------
+    def external_ip(self) -> Deferred[ipaddress.IPv4Address | None]:
+        """Ask for the external address now; None while there is none.
+
+        Errbacks with an :class:`txigd.errors.ExchangeError` when the gateway does not answer.
+        """
+        return ensureDeferred(self._external_ip())
+
+    async def _external_ip(self) -> ipaddress.IPv4Address | None:
+        return (await self.wan.refresh()).external_ip
+
+    def service(self, name: str) -> ServiceProxy:
+        """Calls the actions of the first service of this name, for example ``"WANCommonInterfaceConfig"``.
+
+        :raises NotAGateway: when it has no such service.
+        """
+        for service in self.services:
+            if service.name == name:
+                return self._proxy(service)
+        raise NotAGateway(f"{self.friendly_name} offers no {name}")
+
+    # -- for the control point -----------------------------------------------------------------------------------------
+    async def open(self) -> None:
+        """Read the WAN state of the (new) description, attach the mappings and subscribe to events.
+
+        :raises ExchangeError: when no connection service answers.
+        """
+        services = [s for s in self.services if s.name in _CONNECTIONS and s.control_url is not None]
+        connections = [Connection(self._proxy(service), self.local_address) for service in services]
+        default = await self._default(services) if len(services) > 1 else -1
+        self.wan.on_live = self._attach
+        await self.wan.use(connections, default)
+        self._attach(self.wan.connection)
+        self._subscribe()
+
+    def close(self, *, farewell: bool, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
+        """Let go: with a farewell, delete our mappings and cancel the subscriptions within ``seconds``."""
+        self.wan.stop()
+        if self._recheck is not None and self._recheck.active():
+            self._recheck.cancel()
+        closing: list[Deferred[Any]] = [subscriber.stop() for subscriber in self._subscribers.values()]
+        if farewell:
+            closing.append(self.mappings.stop(seconds))
+        else:
+            self.mappings.detach("the gateway is gone")
+        done = gatherResults(closing, consumeErrors=True)
+        done.addTimeout(seconds, self._clock)
+        return done.addBoth(lambda _: None)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+    def _proxy(self, service: Service) -> ServiceProxy:
+        return self.device.proxy(service, builtin_table(service.service_type))
+
+    async def _default(self, services: list[Service]) -> int:
+        try:
+            told = await self.service("Layer3Forwarding").call("GetDefaultConnectionService")
+        except (NotAGateway, ActionError, ActionNotOffered, ExchangeError):
+            return -1
+        text = str(told.get("NewDefaultConnectionService") or "")
+        return default_index(text, [(service.udn, service.service_id) for service in services])
+
+    def _attach(self, connection: Connection) -> None:
+        for mappings in self.mapping_sets:
+            mappings.attach(connection)
+
+    def _subscribe(self) -> None:
+        old, self._subscribers = self._subscribers, {}
+        for subscriber in old.values():
+            subscriber.stop()
+        self._last.clear()
+        for service in self.services:
+            if service.name not in _EVENTED or service.event_url is None:
+                continue
+            key = f"{service.name}:{service.version}"
+            if key in self._subscribers:
+                key = f"{key} ({'.'.join(map(str, service.path))})"
+            self._subscribers[key] = subscriber = self.device.subscriber(
+                service,
+                lambda values, initial, key=key: self._evented(key, values, initial),  # type: ignore[misc]
+                lambda state, key=key: self._subscription(key, state),  # type: ignore[misc]
+            )
+            subscriber.start()
+
+    def _subscription(self, key: str, state: str) -> None:
+        _log.info("events of {service}: {state}", service=key, state=state)
+
+    def _evented(self, key: str, values: dict[str, str], initial: bool) -> None:
+        """Every event is a hint: the WAN state is read back, and our mappings when the table changed."""
+        last = self._last.get(key, {})
+        changed = {name for name, value in values.items() if last.get(name) != value}
+        self._last[key] = {**last, **values}
+        if values.keys() - set(_TABLE_VARIABLES):
+            self.wan.hint()
+        if (
+            not initial
+            and changed.intersection(_TABLE_VARIABLES)
+            and (self._recheck is None or not self._recheck.active())
+        ):
+            self._recheck = self._clock.callLater(RECHECK_SECONDS, self._look_at_table)
+
+    def _look_at_table(self) -> None:
+        for mappings in self.mapping_sets:
+            mappings.recheck()

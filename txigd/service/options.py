@@ -1,0 +1,102 @@
+"""The options of ``twistd igd``, checked before anything is opened."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from twisted.python import usage
+
+from txigd import log
+from txigd.errors import TxigdError
+from txigd.igd.mapping import PortMapping
+from txigd.limits import MAPPINGS, POLL_SECONDS
+from txigd.upnp import addressing
+from txigd.upnp.control_point import named_device
+
+USAGE_STATUS = 2
+
+
+class Options(usage.Options):
+    """What ``twistd igd`` is told."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Keeps port mappings true on the Internet gateway of this network and logs every change of its WAN connection. "
+        "All mappings are deleted when it ends."
+    )
+    optParameters = [
+        ["gateway", "g", None, "the gateway: its address or the URL of its description (default: the default route)"],
+        ["poll", "p", POLL_SECONDS, "seconds between cross-checks of the WAN state"],
+        ["callback-port", None, 0, "TCP port that hears the gateway's events (default: any)"],
+        ["log-level", None, "info", f"one of {', '.join(log.LEVELS)}"],
+    ]
+    optFlags = [["simulate", None, "run a simulated gateway as well, on loopback, and use that"]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["links"] = []
+        self["mappings"] = []
+
+    def opt_link(self, name: str) -> None:
+        """Use only this link (network interface); may be repeated."""
+        self["links"].append(name)
+
+    opt_l = opt_link
+
+    def opt_map(self, text: str) -> None:
+        """Hold a mapping PROTOCOL:INTERNAL[:EXTERNAL], for example tcp:8080 or udp:5000:15000; may be repeated."""
+        self["mappings"].append(self._mapping(text))
+
+    opt_m = opt_map
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Read the command line; what is wrong is said in one line, with exit status 2."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            sys.stderr.write(f"twistd igd: {error} (see 'twistd igd --help')\n")
+            raise SystemExit(USAGE_STATUS) from None
+
+    def postOptions(self) -> None:
+        """Check what can be checked without a gateway.
+
+        :raises usage.UsageError: saying what is wrong and how to mend it.
+        """
+        self["poll"] = self._number("poll", 1, 86_400)
+        self["callback-port"] = int(self._number("callback-port", 0, 65_535))
+        if self["log-level"] not in log.LEVELS:
+            raise usage.UsageError(f"--log-level {self['log-level']!r}: use one of {', '.join(log.LEVELS)}")
+        if len(self["mappings"]) > MAPPINGS:
+            raise usage.UsageError(f"{len(self['mappings'])} mappings: {MAPPINGS} may be held at once")
+        self._refuse_twins()
+        try:
+            if self["gateway"] is not None:
+                named_device(self["gateway"])
+            if self["links"]:
+                addressing.links(self["links"])
+        except TxigdError as error:
+            raise usage.UsageError(str(error)) from None
+
+    def _mapping(self, text: str) -> PortMapping:
+        try:
+            return PortMapping.from_text(text)
+        except TxigdError as error:
+            raise usage.UsageError(f"--map {error}") from None
+
+    def _number(self, name: str, least: float, most: float) -> float:
+        try:
+            value = float(self[name])
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise usage.UsageError(f"--{name} {self[name]!r}: write a number from {least:g} to {most:g}")
+        return value
+
+    def _refuse_twins(self) -> None:
+        seen: dict[tuple[str, int], PortMapping] = {}
+        for wanted in self["mappings"]:
+            key = (wanted.protocol, wanted.wanted_port)
+            if key in seen and seen[key] != wanted:
+                raise usage.UsageError(f"--map {wanted}: external port {key[1]} is already wanted for {seen[key]}")
+            seen[key] = wanted
