@@ -1,0 +1,97 @@
+"""Fetches descriptions over one HTTP exchange each and has them parsed. Knows the exchange, no sockets.
+
+Patience is the caller's: one call is one try. Sources: UDA 1.0-2.0 section 2.1, quirks Q052-Q064, Q082, faults F25
+and F26.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from txigd.errors import DescriptionError, ExchangeError, HTTPStatusError
+from txigd.interfaces import IExchange
+from txigd.limits import DESCRIPTION_OCTETS, HTTP_CONNECT_SECONDS, HTTP_TOTAL_SECONDS, SCPD_OCTETS
+from txigd.upnp import xml
+from txigd.upnp.description import device, service
+from txigd.upnp.description.device import Description, Service
+from txigd.upnp.description.service import ServiceDescription
+from txigd.upnp.url import DeviceURL
+
+_log = Logger()
+
+
+def fetch_description(
+    exchange: IExchange, location: DeviceURL, *, seconds: float = HTTP_TOTAL_SECONDS
+) -> Deferred[Description]:
+    """Fetch and read the description of a root device.
+
+    Where URLBase names another port than LOCATION, one service description is asked for there, for at most
+    ``HTTP_CONNECT_SECONDS`` more; if that fails, relative URLs are resolved against LOCATION (Q062).
+
+    :param seconds: budget from connect to the last octet; a freshly booted gateway may need 30 (Q056).
+    :return: errbacks with :class:`~txigd.errors.ExchangeError`, among them :class:`~txigd.errors.HTTPStatusError` for
+        any status but 200, or with :class:`~txigd.errors.DescriptionError`. Cancelling closes the connection.
+    """
+    return Deferred.fromCoroutine(_description(exchange, location, seconds))
+
+
+def fetch_service(
+    exchange: IExchange, described: Service, *, seconds: float = HTTP_TOTAL_SECONDS
+) -> Deferred[ServiceDescription | None]:
+    """Fetch and read the description of one service.
+
+    :return: fires with None where the device has none that can be read (F25, Q082): the standard's table serves then.
+        Never fails but by being cancelled, which closes the connection.
+    """
+    return Deferred.fromCoroutine(_service(exchange, described, seconds))
+
+
+async def _description(exchange: IExchange, location: DeviceURL, seconds: float) -> Description:
+    body = await _get(exchange, location, DESCRIPTION_OCTETS, seconds)
+    description = device.parse(body, location)
+    if description.base == location:
+        return description
+    plain = device.parse(body, location, use_base=False)
+    pairs = zip(description.root.all_services(), plain.root.all_services(), strict=False)
+    doubtful = next((one.scpd_url for one, other in pairs if one.scpd_url and one.scpd_url != other.scpd_url), None)
+    if doubtful is None or doubtful.port == location.port:
+        return description
+    try:
+        await _get(exchange, doubtful, SCPD_OCTETS, HTTP_CONNECT_SECONDS)
+    except ExchangeError as error:
+        problem = f"URLBase {description.base} leads nowhere: {error}"
+        return replace(plain, problems=(*plain.problems, problem))
+    return description
+
+
+async def _service(exchange: IExchange, described: Service, seconds: float) -> ServiceDescription | None:
+    if described.scpd_url is None:
+        return None
+    try:
+        try:
+            body = await _get(exchange, described.scpd_url, SCPD_OCTETS, seconds)
+        except HTTPStatusError as error:
+            single = re.sub("//+", "/", described.scpd_url.target)
+            if error.status != 404 or single == described.scpd_url.target:
+                raise
+            body = await _get(exchange, described.scpd_url.with_target(single), SCPD_OCTETS, seconds)  # Q064
+        return service.parse(body)
+    except (ExchangeError, DescriptionError) as error:
+        _log.info(
+            "{service_type!r} has no description that can be read: {why!r}",
+            service_type=described.service_type,
+            why=str(error),
+        )
+        return None
+
+
+async def _get(exchange: IExchange, location: DeviceURL, cap: int, seconds: float) -> bytes:
+    # nothing but HOST and what the exchange adds: Accept-Language and the like have only ever done harm (Q057, Q059)
+    reply = await exchange.request("GET", location, body_cap=cap, seconds=seconds)
+    if reply.status != 200:
+        raise HTTPStatusError(reply.status, xml.excerpt(reply.body))
+    return bytes(reply.body)
