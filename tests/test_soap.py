@@ -124,6 +124,7 @@ class RequestTests(SynchronousTestCase):
     def test_query_state_variable(self) -> None:
         name = "soap-QueryStateVariable-request.http"
         self.assertEqual(split(name)[2], soap.query_state_variable("ConnectionStatus"))
+        self.assertEqual(split(name)[2], soap.request(soap.CONTROL, soap.QUERY, [("varName", "ConnectionStatus")]))
         self.assertIn(("SOAPACTION", f'"{soap.CONTROL}#QueryStateVariable"'), soap.headers(soap.CONTROL, soap.QUERY))
         self.assertIn(soap.headers(soap.CONTROL, soap.QUERY)[1], fields_of(name))
         read = soap.read_request(split(name)[2])

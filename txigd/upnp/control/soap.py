@@ -95,7 +95,10 @@ def request(service_type: str, action: str, arguments: Iterable[tuple[str, str]]
     :param arguments: wire names and encoded values, every in-argument of the action.
     :raises InvalidArgument: for a service type, name or text that may not go on the wire (B10).
     """
-    return _body(_tag(service_type, action), service_type, arguments)
+    tag = _tag(service_type, action)
+    if service_type == CONTROL:
+        return query_state_variable(dict(arguments).get("varName", ""))
+    return _body(tag, service_type, arguments)
 
 
 def headers(service_type: str, action: str, *, mpost: bool = False) -> list[tuple[str, str]]:

@@ -1,0 +1,351 @@
+"""Calls of actions: one at a time per gateway, with the detours and the one retry that old gateways need.
+
+Knows the HTTP exchange and a clock; the envelopes are :mod:`txigd.upnp.control.soap`'s.
+Sources: UDA 1.0 section 3, quirks Q064, Q100, Q102, Q103, Q109-Q116, Q151, faults F44 and F45, threat B9.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from txigd.errors import (
+    ActionError,
+    ActionNotOffered,
+    BadReply,
+    ConnectFailed,
+    ExchangeError,
+    ExchangeTimeout,
+    HTTPStatusError,
+    InvalidArgument,
+)
+from txigd.interfaces import IExchange
+from txigd.limits import CALLS_WAITING, HTTP_TOTAL_SECONDS, LARGE_REPLIES, ROUTES, SOAP_OCTETS
+from txigd.upnp.control import soap
+from txigd.upnp.description import datatypes
+from txigd.upnp.description.device import Service
+from txigd.upnp.description.service import Action, Argument, ServiceDescription, StateVariable
+from txigd.upnp.http_reply import Reply
+from txigd.upnp.url import DeviceURL
+
+log = Logger()
+_T = TypeVar("_T")
+
+Capability = Literal["unknown", "works", "refused"]
+REFUSALS: Final = frozenset({401, 602})  # Invalid Action, Optional Action Not Implemented: the action is not there
+_IDEMPOTENT = re.compile(r"(?:X_(?:[A-Za-z0-9-]+_)?)?(?:Get|Query)(?![a-z])")
+
+
+class Caller:
+    """Calls actions of one gateway, one after the other (Q103)."""
+
+    def __init__(self, exchange: IExchange, *, clock: IReactorTime) -> None:
+        self._exchange = exchange
+        self._clock = clock
+        self._turns = _Turns()
+        self._routes: dict[DeviceURL, _Route] = {}
+
+    def call(
+        self,
+        service: Service,
+        service_type: str,
+        action: str,
+        arguments: Sequence[tuple[str, str]],
+        outputs: Sequence[str],
+        *,
+        seconds: float = HTTP_TOTAL_SECONDS,
+        idempotent: bool = False,
+    ) -> Deferred[dict[str, str]]:
+        """Invoke an action and read its out-arguments as text.
+
+        :param service: whose control URL is called.
+        :param service_type: what SOAPACTION and the body name; commonly ``service.service_type`` (Q091).
+        :param arguments: wire names and encoded values, all of them, in order (Q096, Q100).
+        :param outputs: wire names of the out-arguments.
+        :param seconds: budget for all attempts together, from the turn of this call: waiting for the calls before it
+            does not count. Cancel the Deferred to give up sooner.
+        :param idempotent: whether a lost connection, a reply that cannot be read and a 400 may be answered by one
+            more try (F44, Q114, Q116). Anything else may have been carried out although no answer came (F45).
+        :return: fires with the values by name; fails with :class:`~txigd.errors.ActionError`,
+            :class:`~txigd.errors.ExchangeError`, :class:`~txigd.errors.InvalidArgument` or
+            :class:`~txigd.errors.ActionNotOffered`. Cancelling leaves the queue or closes the connection.
+        """
+        return Deferred.fromCoroutine(
+            self._call(service, service_type, action, tuple(arguments), tuple(outputs), seconds, idempotent)
+        )
+
+    async def _call(
+        self,
+        service: Service,
+        service_type: str,
+        action: str,
+        arguments: tuple[tuple[str, str], ...],
+        outputs: tuple[str, ...],
+        seconds: float,
+        idempotent: bool,
+    ) -> dict[str, str]:
+        if service.control_url is None:
+            raise ActionNotOffered(f"{service.service_type} has no control URL")
+        body = soap.request(service_type, action, arguments)
+        call = _Call(service_type, action, outputs, body, idempotent)
+        await self._turns.take()
+        running = Deferred.fromCoroutine(self._run(call, service.control_url, self._clock.seconds() + seconds))
+        # No "finally": that would run as well when the garbage collector throws a suspended call away, and wake those
+        # that are thrown away with it.
+        return await running.addBoth(self._turns.pass_on)
+
+    async def _run(self, call: _Call, control_url: DeviceURL, deadline: float) -> dict[str, str]:
+        """Try the known route, take a detour where the status asks for one, and repeat once what may be repeated."""
+        route = self._routes.get(control_url, _Route(control_url))
+        tries_left = 2 if call.idempotent else 1
+        while True:
+            try:
+                values = await self._attempt(call, route, deadline)
+            except ActionError:
+                self._remember(control_url, route)  # a refusal in due form shows that the route is right
+                raise
+            except HTTPStatusError as error:
+                detour = route.detour(error.status)
+                if detour is not None:
+                    log.debug(
+                        "{action}: HTTP status {status}, trying {route}",
+                        action=call.action,
+                        status=error.status,
+                        route=detour,
+                    )
+                    route = detour
+                    continue
+                tries_left -= 1
+                if error.status != 400 or not tries_left:
+                    self._routes.pop(control_url, None)  # if it was a detour, it leads nowhere any more
+                    raise
+            except (ConnectFailed, BadReply):
+                tries_left -= 1
+                if not tries_left:
+                    raise
+            else:
+                self._remember(control_url, route)
+                return values
+
+    async def _attempt(self, call: _Call, route: _Route, deadline: float) -> dict[str, str]:
+        remaining = deadline - self._clock.seconds()
+        if remaining <= 0:
+            raise ExchangeTimeout(f"{call.action}: no time left for another try")
+        reply: Reply = await self._exchange.request(
+            "M-POST" if route.mpost else "POST",
+            route.url,
+            soap.headers(call.service_type, call.action, mpost=route.mpost),
+            call.body,
+            body_cap=LARGE_REPLIES.get(call.action, SOAP_OCTETS),
+            seconds=remaining,
+        )
+        return soap.read_reply(call.action, reply.status, reply.body, call.outputs)
+
+    def _remember(self, control_url: DeviceURL, route: _Route) -> None:
+        if route == _Route(control_url):
+            return
+        self._routes.pop(control_url, None)
+        while len(self._routes) >= ROUTES:
+            del self._routes[next(iter(self._routes))]
+        self._routes[control_url] = route
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What does not change from one attempt to the next."""
+
+    service_type: str
+    action: str
+    outputs: tuple[str, ...]
+    body: bytes
+    idempotent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """How a control URL is reached."""
+
+    url: DeviceURL
+    mpost: bool = False
+
+    def detour(self, status: int) -> _Route | None:
+        """The next way to try after an HTTP error; each can be taken once only."""
+        if status == 405 and not self.mpost:
+            return replace(self, mpost=True)  # Q102
+        path, mark, query = self.url.target.partition("?")
+        if status == 404 and "//" in path:
+            return replace(self, url=self.url.with_target(re.sub("/{2,}", "/", path) + mark + query))  # Q064
+        return None
+
+
+class _Turns:
+    """A bounded queue in front of one seat."""
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._handing_on = False
+        self._waiting: deque[Deferred[None]] = deque()
+
+    def take(self) -> Deferred[None]:
+        """Fires when the seat is ours; cancelling leaves the queue."""
+        if len(self._waiting) >= CALLS_WAITING:
+            raise ExchangeError(f"{CALLS_WAITING} calls are waiting for this gateway already")
+        turn: Deferred[None] = Deferred(self._waiting.remove)
+        if self._taken or self._waiting:
+            self._waiting.append(turn)
+        else:
+            self._taken = True
+            turn.callback(None)
+        return turn
+
+    def pass_on(self, result: _T) -> _T:
+        """Seat the next one. A loop, not a recursion: calls may end as soon as they begin."""
+        self._taken = False
+        if self._handing_on:
+            return result
+        self._handing_on = True
+        try:
+            while self._waiting and not self._taken:
+                self._taken = True
+                self._waiting.popleft().callback(None)
+        finally:
+            self._handing_on = False
+        return result
+
+
+class ServiceProxy:
+    """One service of a device: its actions by their wire names, typed by its description.
+
+    :param service: from the device description.
+    :param table: from the service's own description, or a built-in table of the standard; None where neither is known.
+    :param caller: shared by all services of the gateway.
+    """
+
+    def __init__(self, service: Service, table: ServiceDescription | None, caller: Caller) -> None:
+        self.service = service
+        self.table = table
+        self.caller = caller
+        self._capabilities: dict[str, Capability] = {}
+        if table is not None:
+            self.describe(table)
+
+    def describe(self, table: ServiceDescription) -> None:
+        """Take another table; what is known of actions stays known."""
+        self.table = table
+        self._capabilities = {name: self._capabilities.get(name, "unknown") for name in table.actions}
+
+    @property
+    def capabilities(self) -> Mapping[str, Capability]:
+        """What is known of each action now: it works, it is refused (401 or 602), or not tried yet (Q151)."""
+        return MappingProxyType(self._capabilities)
+
+    def call(
+        self, action: str, /, *, seconds: float = HTTP_TOTAL_SECONDS, **arguments: object
+    ) -> Deferred[dict[str, Any]]:
+        """Invoke an action.
+
+        :param action: the name in the service's description.
+        :param seconds: budget as in :meth:`Caller.call`.
+        :param arguments: every in-argument by its wire name in any case, as Python values of its data type.
+        :return: fires with the out-arguments by wire name; a value that cannot be read as its data type is the text
+            itself, one that the device left out is absent (Q110). Fails with
+            :class:`~txigd.errors.ActionNotOffered` where the description has no such action,
+            :class:`~txigd.errors.InvalidArgument` before anything is sent, or as :meth:`Caller.call` does.
+        """
+        return Deferred.fromCoroutine(self._call(action, seconds, arguments))
+
+    async def _call(self, name: str, seconds: float, arguments: Mapping[str, object]) -> dict[str, Any]:
+        action = self._action(name)
+        texts = self._encode(action, arguments)
+        try:
+            answer = await self.caller.call(
+                self.service,
+                self.service.service_type,
+                action.name,
+                texts,
+                [output.name for output in action.outputs],
+                seconds=seconds,
+                idempotent=_IDEMPOTENT.match(action.name) is not None,
+            )
+        except ActionError as error:
+            if error.code in REFUSALS:
+                self._capabilities[action.name] = "refused"
+            raise
+        self._capabilities[action.name] = "works"
+        types = {output.name: self._type(output) for output in action.outputs}
+        return {key: datatypes.decode(types[key], text) if key in types else text for key, text in answer.items()}
+
+    def query(self, variable: str, *, seconds: float = HTTP_TOTAL_SECONDS) -> Deferred[Any]:
+        """Ask for one state variable by QueryStateVariable, deprecated since 2003; few devices still answer.
+
+        :return: fires with the value, or its text where it cannot be read as the variable's data type. Fails as
+            :meth:`call` does; 404 Invalid Var is what most devices say (UDA 1.0 section 3.3).
+        """
+        return Deferred.fromCoroutine(self._query(variable, seconds))
+
+    async def _query(self, name: str, seconds: float) -> Any:
+        answer = await self.caller.call(
+            self.service, soap.CONTROL, soap.QUERY, [("varName", name)], ["return"], seconds=seconds, idempotent=True
+        )
+        if "return" not in answer:
+            raise BadReply(f"{soap.QUERY}: no value of {name}")
+        variable = self.table.variables.get(name) if self.table else None
+        return datatypes.decode("string" if variable is None else variable.data_type, answer["return"])
+
+    def _action(self, name: str) -> Action:
+        actions = self.table.actions if self.table else {}
+        found = actions.get(name) or next((a for n, a in actions.items() if n.lower() == name.lower()), None)
+        if found is None:
+            raise ActionNotOffered(f"{self.service.service_type} has no action {name!r}")
+        return found
+
+    def _encode(self, action: Action, arguments: Mapping[str, object]) -> list[tuple[str, str]]:
+        """All in-arguments, in the order of the description (Q096, Q100)."""
+        given = {name.lower(): value for name, value in arguments.items()}
+        known = {argument.name.lower() for argument in action.inputs}
+        if len(given) != len(arguments) or given.keys() != known:
+            right = ", ".join(argument.name for argument in action.inputs) or "no argument"
+            got = ", ".join(arguments) or "none"
+            raise InvalidArgument(f"{action.name} takes {right}; given: {got}")
+        return [(argument.name, self._encode_one(argument, given[argument.name.lower()])) for argument in action.inputs]
+
+    def _encode_one(self, argument: Argument, value: object) -> str:
+        try:
+            text = datatypes.encode(self._type(argument), value)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"{argument.name}: {error}") from error
+        variable = self._variable(argument)
+        return text if variable is None else _check(argument.name, variable, text, value)
+
+    def _variable(self, argument: Argument) -> StateVariable | None:
+        return self.table.variables.get(argument.variable) if self.table else None
+
+    def _type(self, argument: Argument) -> str:
+        variable = self._variable(argument)
+        return "string" if variable is None else variable.data_type
+
+
+def _check(name: str, variable: StateVariable, text: str, value: object) -> str:
+    """Hold an in-argument against list and range; lists are spelled as the device spells them (Q097)."""
+    if variable.allowed and text not in variable.allowed:
+        alike = next((word for word in variable.allowed if word.lower() == text.lower()), None)
+        if alike is None:
+            raise InvalidArgument(f"{name} {value!r}: use one of {', '.join(variable.allowed)}")
+        return alike
+    low, high = variable.minimum, variable.maximum
+    if low is not None and high is not None and low > high:
+        return text  # a description that allows nothing is wrong
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if low is not None and value < low:
+            raise InvalidArgument(f"{name} {value!r}: at least {low}")
+        if high is not None and value > high:
+            raise InvalidArgument(f"{name} {value!r}: at most {high}")
+    return text
