@@ -26,6 +26,7 @@ class RawConnection(Protocol):
         self.sent = 0
         self.alive = True
         self._asked = False
+        self._timers: list[Any] = []
 
     def connectionMade(self) -> None:
         self.factory.connections.append(self)
@@ -40,6 +41,9 @@ class RawConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.alive = False
+        for timer in self._timers:
+            if timer.active():
+                timer.cancel()
         self.factory.gone()
 
     def send(self, data: bytes) -> None:
@@ -51,7 +55,8 @@ class RawConnection(Protocol):
 
     def later(self, seconds: float, call: Callable[[], object]) -> None:
         """Run ``call`` in a while if the connection still lives then."""
-        reactor.callLater(seconds, lambda: self.alive and call())
+        self._timers = [timer for timer in self._timers if timer.active()]
+        self._timers.append(reactor.callLater(seconds, call))
 
     def endlessly(self, data: bytes, seconds: float | None = None) -> None:
         """Send ``data`` again and again, as fast as it goes or every so often."""

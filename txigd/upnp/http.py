@@ -257,6 +257,8 @@ class Exchange:
         """
         if self._closed:
             return fail(ExchangeError("the control point is closed"))
+        if not (method.isascii() and url.target.isascii()):
+            return fail(InvalidArgument(f"cannot be requested: {method[:20]!r} {url.target[:60]!r}"))
         agent = DeviceAgent(
             self._reactor,
             url,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 from txigd.errors import InvalidArgument
@@ -23,7 +22,6 @@ _TARGET = re.compile(r"/[!-~]*")
 _BREAKING = re.compile(r"[\r\n\0]")
 
 
-@lru_cache(maxsize=1)
 def default_user_agent() -> str:
     """``OS/version UPnP/1.1 txigd/version`` (UDA 1.1 section 1.3.2).
 
