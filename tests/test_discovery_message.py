@@ -159,6 +159,11 @@ class QuirkTests(SynchronousTestCase):
         folded = sample("ssdp-notify-alive-uda11").replace(b": ", b":\r\n")
         self.assertEqual(parse(folded), parse(sample("ssdp-notify-alive-uda11")))
 
+    def test_Q016_value_that_looks_like_a_field(self) -> None:
+        folded = b'M-SEARCH * HTTP/1.1\r\nMAN:\r\n"ssdp:discover"\r\nST:\r\nssdp:all\r\n\r\n'
+        self.assertEqual(parse(folded), Message(Kind.SEARCH, "ssdp:all", man="ssdp:discover"))
+        self.assertEqual(parse(located("SERVER: a", "  b: c")).server, "a b: c")
+
     def test_Q016_empty_field_swallows_no_header(self) -> None:
         read = parse(located("EXT:", "SERVER: x", "OPT:", "BOOTID.UPNP.ORG: 5"))
         self.assertEqual((read.server, read.boot_id), ("x", 5))
@@ -196,6 +201,7 @@ class QuirkTests(SynchronousTestCase):
         read = parse(located("SERVER:", "SERVER: first", "SERVER: second", "LOCATION: http://192.0.2.1/d.xml"))
         self.assertEqual(read.server, "first")
         self.assertEqual(read.location, "http://192.0.2.1/d.xml")
+        self.assertEqual(parse(located("LOCATION:")).location, "http://192.0.2.1/d.xml")
         self.assertEqual(parse(notify("LOCATION: ", "LOCATION: http://192.0.2.1/")).location, "http://192.0.2.1/")
 
     def test_A1_Q021_differing_location_or_usn(self) -> None:
@@ -273,6 +279,14 @@ class QuirkTests(SynchronousTestCase):
         self.assertEqual(swapped, parse(sample("ssdp-response-igd1")))
         swapped = parse(sample("ssdp-notify-alive-uda10").replace(b"\nNT:", b"\nST:"))
         self.assertEqual(swapped, parse(sample("ssdp-notify-alive-uda10")))
+
+    def test_nt_and_st_together(self) -> None:
+        self.assertEqual(parse(located("ST: other")).target, ROOT)
+        answer = sample("ssdp-response-rootdevice").replace(b"\r\nST:", b"\r\nNT: other\r\nST:")
+        self.assertEqual(parse(answer).target, ROOT)
+
+    def test_case_of_nts(self) -> None:
+        self.assertEqual(parse(notify(nts="SSDP:ByeBye")).kind, Kind.BYEBYE)
 
     def test_target_from_the_usn(self) -> None:
         self.assertEqual(parse(located(usn="USN: uuid:a::b").replace(b"NT: upnp:rootdevice\r\n", b"")).target, "b")

@@ -215,6 +215,7 @@ class QuirkTests(SynchronousTestCase):
         self.assertEqual(self.table.hear(byebye()), [Doubted(before, "byebye")])
         self.assertEqual(self.table.hear(alive(), after=1), [Rebooted(self.table.only, before)])
         self.assertEqual(self.table.hear(alive(), after=1), [])
+        self.assertEqual(self.table.wait(BYEBYE_PROBE_SECONDS), [])
 
     def test_Q034_byebye_long_ago_makes_no_restart(self) -> None:
         self.table.hear(alive())
@@ -263,6 +264,16 @@ class QuirkTests(SynchronousTestCase):
         self.assertEqual(len(self.table.hear(alive(), place("/IGDV1/rootDesc.xml"))), 1)
         for path in ("/rootDesc.xml", "/IGDV1/rootDesc.xml", "/rootDesc.xml"):
             self.assertEqual(self.table.hear(alive(), place(path), after=60), [])
+
+    def test_Q037_previous_is_the_pinned_or_the_latest_heard(self) -> None:
+        for pinned, previous in ((1, 1), (None, 2)):
+            table = Table()
+            for port in (1, 2, 3):
+                if port == pinned:
+                    table.presence.pin(place(port=port))
+                changes = table.hear(alive(), place(port=port), after=BYEBYE_PROBE_SECONDS)
+            assert isinstance(changes[0], Rebooted)
+            self.assertEqual(changes[0].previous.location.port, previous)
 
     def test_Q038_same_boot_id_at_another_location_is_no_reboot(self) -> None:
         self.table.hear(alive(boot_id=1), place("/rootDesc.xml"))
@@ -362,6 +373,7 @@ class ExpiryTests(SynchronousTestCase):
     def test_doubt_without_a_verdict_is_told_again(self) -> None:
         self.table.hear(alive())
         self.assertEqual(len(self.table.wait(1800 + EXPIRY_GRACE_SECONDS)), 1)
+        self.assertEqual(self.table.presence.next_expiry(), self.table.now + BYEBYE_PROBE_SECONDS)
         self.assertEqual(self.table.wait(BYEBYE_PROBE_SECONDS - 1), [])
         self.assertEqual(len(self.table.wait(1)), 1)
 
@@ -476,6 +488,7 @@ class ThreatTests(SynchronousTestCase):
         table.hear(alive("uuid:1", ROOT), place(port=1001))
         table.hear(alive("uuid:2", ROOT), place(port=1002))
         table.hear(alive("uuid:1", IGD), place(port=1001))
+        table.hear(alive("uuid:2", ROOT), place(port=1002))
         table.hear(alive("uuid:3", IGD), place(port=1003))
         changes = table.hear(alive("uuid:4", IGD), place(port=1004))
         self.assertEqual(changes[0].sighting.udns, {"uuid:2"})
@@ -501,6 +514,14 @@ class ThreatTests(SynchronousTestCase):
         self.assertEqual(table.wait(1), [Doubted(table.only, "byebye")])
         self.assertEqual(table.wait(BYEBYE_PROBE_SECONDS), [])
 
+    def test_A5_alive_ends_a_doubt_that_waits(self) -> None:
+        table = Table()
+        table.hear(alive(boot_id=1))
+        table.hear(byebye())
+        self.assertEqual(table.hear(byebye(), after=1), [])
+        self.assertEqual(table.hear(alive(boot_id=1), after=1), [])
+        self.assertEqual(table.wait(BYEBYE_PROBE_SECONDS), [])
+
     def test_A5_boot_id_storm(self) -> None:
         table = Table()
         table.hear(alive(boot_id=0))
@@ -521,7 +542,7 @@ class ThreatTests(SynchronousTestCase):
         table = Table()
         table.hear(alive(boot_id=1))
         (first,) = table.hear(alive(boot_id=2))
-        self.assertEqual(table.hear(alive(boot_id=3), after=5), [])
+        self.assertEqual(table.hear(alive(boot_id=4), after=5), [])
         self.assertEqual(table.hear(alive(boot_id=3), after=5), [])
         (second,) = table.wait(BYEBYE_PROBE_SECONDS)
         assert isinstance(second, Rebooted)
