@@ -9,11 +9,13 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from txigd.limits import SSDP_PER_SECOND, SSDP_PER_SOURCE_PER_SECOND, SSDP_SOURCES
-from txigd.upnp.addressing import Link
 from txigd.upnp.url import IPAddress, with_zone
+
+if TYPE_CHECKING:  # addressing opens sockets; this module only reads what a Link says
+    from txigd.upnp.addressing import Link
 
 OFF_LINK: Final = "off link"
 TOO_MANY: Final = "rate"
