@@ -19,6 +19,8 @@ from txigd.igd.tables import error_names as error_names
 from txigd.igd.typed_service import TypedService as TypedService
 from txigd.upnp.control.action import ServiceProxy
 
+__all__ = ["TypedService", "builtin_table", "error_names", "service_classes", "typed"]
+
 def service_classes() -> dict[str, type[TypedService]]: ...
 def typed(proxy: ServiceProxy) -> TypedService: ...
 """

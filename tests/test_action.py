@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -33,6 +35,7 @@ from txigd.upnp.control import soap
 from txigd.upnp.control.action import Caller, ServiceProxy
 from txigd.upnp.description.device import Service
 from txigd.upnp.description.service import Action, Argument, ServiceDescription, StateVariable
+from txigd.upnp.http import Exchange
 from txigd.upnp.http_reply import Reply
 from txigd.upnp.url import DeviceURL
 
@@ -597,3 +600,86 @@ class ProxyTests(SynchronousTestCase):
             )
         else:
             self.assertRegex(host, "[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class Gateway(ServerFactory):
+    """Answers each connection with the next of its octet strings and hangs up."""
+
+    noisy = False
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = list(answers)
+        self.requests: list[bytes] = []
+
+    def buildProtocol(self, addr: object) -> Protocol:
+        return GatewayConnection(self)
+
+
+class GatewayConnection(Protocol):
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.seen = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.seen += data
+        if not self.seen.endswith(b"</s:Envelope>"):
+            return
+        assert self.transport is not None
+        self.gateway.requests.append(self.seen)
+        answer = self.gateway.answers.pop(0)
+        if answer:
+            self.transport.write(answer)
+            self.transport.loseConnection()
+        else:
+            self.transport.abortConnection()  # type: ignore[attr-defined]
+
+
+class WireTests(TestCase):
+    """Through the real exchange, on loopback."""
+
+    async def run_call(self, action: str, *answers: bytes) -> tuple[Any, list[bytes], int]:
+        from twisted.internet import reactor
+
+        real: Any = reactor
+        gateway = Gateway(*answers)
+        port = real.listenTCP(0, gateway, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        exchange = Exchange(real)
+        self.addCleanup(exchange.close)
+        url = DeviceURL(IPv4Address("127.0.0.1"), port.getHost().port, "/ctl")
+        proxy = ServiceProxy(replace(service(), control_url=url), TABLE, Caller(exchange, clock=real))
+        got = await proxy.call(action, **(ADD if action == "AddIt" else {}))
+        return got, gateway.requests, url.port
+
+    async def test_Q089_Q102_octets_of_both_attempts(self) -> None:
+        body = soap.request(
+            IP1, "AddIt", [("NewRemoteHost", ""), ("NewPort", "80"), ("NewProtocol", "TCP"), ("NewEnabled", "1")]
+        )
+        done = soap.response(IP1, "AddIt")
+        _, (first, second), port = await self.run_call(
+            "AddIt",
+            b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.0 200 OK\r\n\r\n" + done,
+        )
+        for request, method, lines in (
+            (first, b"POST", [f'SOAPACTION: "{IP1}#AddIt"']),
+            (second, b"M-POST", [f'MAN: "{soap.ENVELOPE}"; ns=01', f'01-SOAPACTION: "{IP1}#AddIt"']),
+        ):
+            head, _, sent = request.partition(b"\r\n\r\n")
+            self.assertEqual(body, sent)
+            self.assertTrue(head.startswith(method + f" /ctl HTTP/1.1\r\nHOST: 127.0.0.1:{port}\r\n".encode()), head)
+            fields = head.decode().split("\r\n")[2:]
+            start = fields.index('CONTENT-TYPE: text/xml; charset="utf-8"')
+            self.assertEqual(lines, fields[start + 1 : start + 1 + len(lines)])
+            self.assertIn(f"content-length: {len(body)}", [field.lower() for field in fields])
+            self.assertNotIn(b"chunked", head)
+
+    async def test_F44_reset_is_tried_once_more(self) -> None:
+        answer = soap.response(IP1, "GetIt", {"NewUptime": "7"})
+        got, requests, _ = await self.run_call("GetIt", b"", b"HTTP/1.1 200 OK\r\n\r\n" + answer)
+        self.assertEqual({"NewUptime": 7}, got)
+        self.assertEqual(2, len(requests))
+
+    async def test_F45_reset_after_an_add_is_not(self) -> None:
+        with self.assertRaises(ExchangeError):
+            await self.run_call("AddIt", b"", b"")
