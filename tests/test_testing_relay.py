@@ -18,7 +18,8 @@ from zope.interface import implementer
 
 from txigd.testing import relay as relay_module
 from txigd.testing.entry import Entry
-from txigd.testing.relay import Relay, Traffic
+from txigd.testing.relay import Relay
+from txigd.testing.traffic import Traffic
 
 reactor: Any = _reactor
 

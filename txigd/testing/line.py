@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from txigd.errors import ActionError
 from txigd.testing.template import ServiceTemplate
 
 UNCONFIGURED: Final = "Unconfigured"
@@ -40,12 +39,14 @@ class Line:
     """One WAN connection.
 
     :ivar address: the external address while connected.
+    :ivar unknown_address: what is reported while there is no address.
     :ivar carrier: whether the provider answers; without it a set-up ends with ERROR_NO_CARRIER.
     :ivar setup_seconds: how long Connecting and Disconnecting take; 0 skips both.
     """
 
     address: str
     setup_seconds: float = 0.0
+    unknown_address: str = ""
     status: str = DISCONNECTED
     connection_type: str = ROUTED
     last_error: str = "ERROR_NONE"
@@ -64,8 +65,8 @@ class Line:
 
     @property
     def external_address(self) -> str:
-        """The address to report; empty while unknown, as version 2 wants."""
-        return self.address if self.is_connected else ""
+        """The address to report; ``unknown_address`` while there is none (empty, as version 2 wants, or 0.0.0.0)."""
+        return self.address if self.is_connected else self.unknown_address
 
     def uptime(self, now: float) -> int:
         """Seconds since Connected, 0 while not."""
@@ -92,12 +93,6 @@ class Line:
             self._go(PENDING, now, self.warn_delay, DISCONNECTING)
         else:
             self.disconnect(now, "ERROR_USER_DISCONNECT")
-
-    def set_type(self, connection_type: str, service: ServiceTemplate) -> None:
-        """SetConnectionType. :raises ActionError: 703 while connected."""
-        if self.status not in (DISCONNECTED, UNCONFIGURED):
-            raise service.refusal(703, "SetConnectionType")
-        self.connection_type = connection_type
 
     def connect(self, now: float) -> None:
         """Set the connection up; without a carrier it ends Disconnected again."""
@@ -148,10 +143,3 @@ class Line:
                 self._next = (max(now, self._since + self.auto_disconnect), DISCONNECTING)
         elif was == CONNECTING and not self.carrier:
             self.last_error = "ERROR_NO_CARRIER"
-
-
-def refused_type(connection_type: str, service: ServiceTemplate) -> ActionError | None:
-    """Why a ConnectionType cannot be set: 601 (version 1: 402) for a word that is not in the list, or None."""
-    if connection_type in service.variables["ConnectionType"].allowed:
-        return None
-    return service.refusal(601 if service.version >= 2 else 402, "SetConnectionType")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.internet import defer
@@ -21,28 +20,9 @@ from zope.interface import implementer
 
 from txigd.limits import HTTP_CONNECT_SECONDS, RELAY_CONNECTIONS, RELAY_DATAGRAM_OCTETS, RELAY_FLOW_SECONDS, RELAY_FLOWS
 from txigd.testing.entry import Entry, Key
+from txigd.testing.traffic import Traffic
 
 _log: Final = Logger()
-
-
-@dataclass(slots=True)
-class Traffic:
-    """What went through, as WANCommonInterfaceConfig counts it: octets and packets seen from the gateway."""
-
-    octets_sent: int = 0
-    octets_received: int = 0
-    packets_sent: int = 0
-    packets_received: int = 0
-
-    def sent(self, octets: int) -> None:
-        """Count one packet towards the internet."""
-        self.octets_sent += octets
-        self.packets_sent += 1
-
-    def received(self, octets: int) -> None:
-        """Count one packet from the internet."""
-        self.octets_received += octets
-        self.packets_received += 1
 
 
 class Relay:

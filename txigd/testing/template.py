@@ -15,22 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from txigd.errors import ActionError
+from txigd.upnp.control.soap import ERROR_NAMES, error_name
 
 SERVICE_PREFIX: Final = "urn:schemas-upnp-org:service:"
 _RANGES: Final = {"ui2": 0xFFFF, "ui4": 0xFFFF_FFFF}
-_COMMON_ERRORS: Final = {
-    401: "Invalid Action",
-    402: "Invalid Args",
-    404: "Invalid Var",
-    501: "Action Failed",
-    600: "Argument Value Invalid",
-    601: "Argument Value Out of Range",
-    602: "Optional Action Not Implemented",
-    603: "Out of Memory",
-    604: "Human Intervention Required",
-    605: "String Argument Too Long",
-    606: "Action not authorized",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +57,7 @@ class ServiceTemplate:
     """One service type with its actions, variables and error names."""
 
     service_type: str
+    service_id: str
     actions: Mapping[str, ActionTemplate]
     variables: Mapping[str, Variable]
     errors: Mapping[int, str]
@@ -90,7 +79,7 @@ class ServiceTemplate:
 
     def refusal(self, code: int, action: str = "") -> ActionError:
         """The error to raise for ``code``, with the name that this service gives it."""
-        name = self.errors.get(code) or _COMMON_ERRORS.get(code, "Action Failed")
+        name = error_name(code, {**ERROR_NAMES, **self.errors})
         return ActionError(code, name, name, action)
 
 
@@ -117,6 +106,7 @@ def _load() -> dict[str, ServiceTemplate]:
     for service_type, item in json.loads(raw)["services"].items():
         found[service_type] = ServiceTemplate(
             service_type,
+            item["serviceIds"][0],
             {a["name"]: ActionTemplate(a["name"], _arguments(a["in"]), _arguments(a["out"])) for a in item["actions"]},
             {v["name"]: _variable(v) for v in item["variables"]},
             {int(code): name for code, name in item.get("errors", {}).items()},

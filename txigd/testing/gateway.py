@@ -1,0 +1,457 @@
+"""A simulated Internet gateway over real sockets: the public face of this package. Thin.
+
+It is discovered by SSDP, described, controlled, subscribed to and mapped like a router, and what comes in on a mapped
+port is carried to its internal client. Made for tests and demonstrations; not a router: it has no WAN of its own.
+"""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from random import Random
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet import defer
+from twisted.internet.task import deferLater
+
+from txigd.errors import AddressingError, InvalidArgument
+from txigd.limits import SIMULATED_REQUESTS
+from txigd.testing.announcer import Announced, Announcer
+from txigd.testing.door import Door
+from txigd.testing.entry import Entry
+from txigd.testing.faults import Fault, Faults
+from txigd.testing.line import CONNECTED, Line
+from txigd.testing.publisher import Publisher, Subscription
+from txigd.testing.relay import Relay
+from txigd.testing.rules import Rules
+from txigd.testing.state import State
+from txigd.testing.table import MappingTable
+from txigd.testing.tree import CONNECTIONS, DESCRIPTION_PATH, Tree
+from txigd.testing.web import Seen, Web
+from txigd.upnp import addressing
+
+_BOOT_IDS: Final = 1 << 31
+_REFUSED_SUBSCRIBE: Final = 412  # what gateways answer that do not want to be subscribed to (F06)
+_REFUSED_ACTION: Final = 401  # Q151
+_MICROSOFT: Final = ("microsoft", "fdssdp")
+
+
+class SimulatedGateway(Service):
+    """An Internet gateway in software, with real sockets and without root.
+
+    :param reactor: listens, connects and, unless ``clock`` is given, makes all timers.
+    :param version: 1 or 2, of InternetGatewayDevice.
+    :param address: where the gateway lives; ``""`` takes the first IPv4 address of ``link``.
+    :param link: the interface on which it is announced.
+    :param http_port: of descriptions and control; 0 for any.
+    :param external_ip: what it says its WAN address is.
+    :param wan_address: where mapped ports are opened, an address of this host. ``"127.0.0.2"`` (Linux) keeps them apart
+        from servers on 127.0.0.1, so that internal and external port may be equal.
+    :param udn: ``uuid:...``; None for a fresh one.
+    :param relay: whether traffic is really carried.
+    :param ssdp: whether it is announced and found; without it only :attr:`location` leads to it.
+    :param ssdp_port: 1900, or another for tests that nobody else should hear.
+    :param notify_seconds: between two announcements; None for random times below half of ``max_age``.
+    :param answer_seconds: longest random delay of an answer to a search.
+    :param connection: ``"IP"``, ``"PPP"``, ``"both-with-PPP-live"`` or ``"both-with-IP-live"``; the idle one says
+        Unconfigured and 0.0.0.0 (Q143, Q149).
+    :param permanent_leases_only: 725 for every lease but 0 (Q117).
+    :param same_port_only: 724 unless the two ports are equal (Q126).
+    :param min_lease: seconds, shorter leases are raised to it.
+    :param max_lease: seconds, longer ones are cut to it; None for what the version allows.
+    :param rules: all other habits of the mapping table; ``version`` and the four arguments before it are put into it.
+    :param refuse: names of actions, ``"SUBSCRIBE"`` or other names of :class:`txigd.testing.faults.Faults` that are
+        refused, or a mapping of such names to faults.
+    :param silent_events: subscriptions are accepted, the initial event comes, and never another.
+    :param silent_drops: a drop of the line is never evented, as by miniupnpd.
+    :param granted_seconds: what every subscription is granted; None for what was asked.
+    :param hide_private_address: a private ``external_ip`` is reported as unknown and nothing is mapped (miniupnpd).
+    :param setup_seconds: how long Connecting and Disconnecting last.
+    :param urls: how the description writes URLs: ``"path"``, ``"relative"`` or ``"absolute"``.
+    :param url_base: whether the description has a URLBase.
+    :param check_host: whether a foreign HOST is answered 404, as by miniupnpd.
+    :param extra_services: whether version 2 has its optional services too (IPv6 firewall, DeviceProtection, link).
+    :param clock: tells the time and makes the timers instead of the reactor, for example a ``task.Clock``.
+    :param random: source of the random delays.
+    :raises InvalidArgument: for a version or connection that there is not.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        version: int = 2,
+        address: str = "127.0.0.1",
+        link: str = "lo",
+        http_port: int = 0,
+        external_ip: str = "11.22.33.44",
+        wan_address: str = "127.0.0.1",
+        udn: str | None = None,
+        friendly_name: str = "Simulated gateway",
+        relay: bool = True,
+        ssdp: bool = True,
+        ssdp_port: int = 1900,
+        notify_seconds: float | None = None,
+        answer_seconds: float = 0.05,
+        max_age: int = 1800,
+        connection: str = "IP",
+        permanent_leases_only: bool = False,
+        same_port_only: bool = False,
+        min_lease: int = 1,
+        max_lease: int | None = None,
+        rules: Rules | None = None,
+        refuse: Collection[str] | Mapping[str, Fault] = (),
+        silent_events: bool = False,
+        silent_drops: bool = False,
+        granted_seconds: int | None = None,
+        hide_private_address: bool = False,
+        setup_seconds: float = 0.0,
+        urls: str = "path",
+        url_base: bool = False,
+        check_host: bool = True,
+        extra_services: bool = True,
+        clock: Any = None,
+        random: Random | None = None,
+    ) -> None:
+        if version not in (1, 2):
+            raise InvalidArgument(f"version {version!r}: there is InternetGatewayDevice 1 and 2")
+        if connection not in CONNECTIONS:
+            raise InvalidArgument(f"connection {connection!r}: use one of {', '.join(CONNECTIONS)}")
+        self.udn = udn or f"uuid:{uuid.uuid4()}"
+        self.version = version
+        self.address = address
+        self.link = link
+        self.friendly_name = friendly_name
+        self.max_age = max_age
+        self.silent_events = silent_events
+        self.silent_drops = silent_drops
+        self._reactor = reactor
+        self._clock = clock or reactor
+        self._random = random or Random()
+        self._http_port = http_port
+        self._ssdp_port = ssdp_port if ssdp else 0
+        self._shape: dict[str, Any] = {"connection": connection, "extra_services": extra_services}
+        self._urls, self._url_base, self._check_host = urls, url_base, check_host
+        self._rhythm: dict[str, Any] = {"notify_seconds": notify_seconds, "answer_seconds": answer_seconds}
+        self._granted_seconds = granted_seconds
+        self._boot_id = int(self._clock.seconds()) % _BOOT_IDS or 1
+        self._lock = defer.DeferredLock()
+        self._timer: Any = None
+        self._faults = Faults()
+        for name, fault in _refusals(refuse).items():
+            self._faults.set(name, fault)
+        self._state = State(
+            self._tree(),
+            Line(external_ip, setup_seconds=setup_seconds),
+            replace(
+                rules or Rules(),
+                version=version,
+                permanent_leases_only=permanent_leases_only,
+                same_port_only=same_port_only,
+                min_lease=min_lease,
+                max_lease=max_lease,
+            ),
+            hide_private_address=hide_private_address,
+        )
+        self._relay = Relay(reactor, wan_address, self._state.traffic) if relay else None
+        self._publisher: Publisher | None = None
+        self._announcer: Announcer | None = None
+        self._door: Door | None = None
+        self._web: Web | None = None
+        self._requests: deque[Seen] = deque(maxlen=SIMULATED_REQUESTS)
+
+    # -- what it is --------------------------------------------------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        """The port of the web server; 0 before the start."""
+        return self._http_port
+
+    @property
+    def location(self) -> str:
+        """The URL of the description."""
+        return f"{self._origin}{self._state.tree.prefix}{DESCRIPTION_PATH}"
+
+    @property
+    def mappings(self) -> MappingTable:
+        """The live table: iterate it, take its ``len()``, or ``find("TCP", 8080)``."""
+        return self._state.table
+
+    @property
+    def requests(self) -> deque[Seen]:
+        """The latest requests, oldest first."""
+        return self._requests
+
+    @property
+    def subscribers(self) -> tuple[Subscription, ...]:
+        """The live subscriptions."""
+        return self._publisher.subscribers if self._publisher else ()
+
+    @property
+    def state(self) -> State:
+        """Everything else it knows of itself; call :meth:`update` after a change."""
+        return self._state
+
+    @property
+    def boot_id(self) -> int:
+        """BOOTID.UPNP.ORG."""
+        return self._boot_id
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What does not work, as sentences: sockets and ports that could not be opened."""
+        found = list(self._announcer.problems) if self._announcer else []
+        if self._relay is not None:
+            found += [f"{key[2]} port {key[1]}: {text}" for key, text in self._relay.problems.items()]
+        return tuple(found)
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Listen and announce. :raises CannotListenError: if ``http_port`` is taken."""
+        super().startService()  # type: ignore[no-untyped-call]
+        try:
+            self._open()
+        except BaseException:
+            self.running = False
+            raise
+
+    def start(self) -> defer.Deferred[None]:
+        """Start unless running; fires when it can be reached."""
+        if not self.running:
+            self.startService()
+        return defer.succeed(None)
+
+    def stopService(self) -> defer.Deferred[None]:
+        """Say byebye and close everything; fires when no socket and no timer is left."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return self._lock.run(lambda: defer.ensureDeferred(self._close(silent=False)))
+
+    def stop(self) -> defer.Deferred[None]:
+        """Stop if running."""
+        return self.stopService() if self.running else defer.succeed(None)
+
+    def reboot(
+        self, *, new_port: bool = False, keep_mappings: bool = False, seconds: float = 0.0
+    ) -> defer.Deferred[None]:
+        """Go without a word and come back with a new BOOTID, empty of subscriptions and mappings.
+
+        :param new_port: come back on another port and with other paths (F03).
+        :param keep_mappings: as with miniupnpd's lease file.
+        :param seconds: how long it is gone.
+        """
+        return self._lock.run(lambda: defer.ensureDeferred(self._reboot(new_port, keep_mappings, seconds)))
+
+    async def _reboot(self, new_port: bool, keep_mappings: bool, seconds: float) -> None:
+        if not self.running:
+            return
+        await self._close(silent=True)
+        if seconds:
+            await deferLater(self._clock, seconds)
+        if not self.running:  # stopped meanwhile
+            return
+        self._boot_id = self._boot_id % (_BOOT_IDS - 1) + 1
+        if new_port:
+            self._http_port = 0
+            self._state.tree = self._tree(prefix=f"/{self._random.getrandbits(32):08x}")
+        self._state.reboot(keep_mappings=keep_mappings)
+        self._state.line.cut("ERROR_NONE")
+        self._open()
+
+    def _open(self) -> None:
+        if not self.address:
+            self.address = _address_of(self.link)
+        self._publisher = Publisher(
+            self._reactor,
+            self._clock,
+            self._faults,
+            address=self.address,
+            granted_seconds=self._granted_seconds,
+        )
+        self._web = Web(
+            self._clock,
+            self._state,
+            self._publisher,
+            self._faults,
+            self._requests,
+            changed=self.update,
+            authority=(lambda: self._origin.removeprefix("http://")) if self._check_host else None,
+            description=self._description,
+        )
+        self._door = Door(self._reactor, self._web)
+        self._door.open(self.address, self._http_port)
+        self._http_port = self._door.port
+        now = self._clock.seconds()
+        if self._state.line.status != CONNECTED:
+            self._state.line.connect(now)
+        if self._ssdp_port:
+            self._announcer = Announcer(
+                self._reactor,
+                self._clock,
+                lambda: self._state.tree,
+                lambda: Announced(self.location, self.max_age, self._boot_id, self._state.tree.config_id),
+                address=self.address,
+                link_index=socket.if_nametoindex(self.link) if self.link else 0,
+                port=self._ssdp_port,
+                random=self._random,
+                **self._rhythm,
+            )
+            self._announcer.open()
+            self._announcer.start()
+        self.update()
+
+    async def _close(self, *, silent: bool) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        announcer, door, web, publisher = self._announcer, self._door, self._web, self._publisher
+        self._announcer = self._door = self._web = self._publisher = None
+        if announcer is not None:
+            await announcer.stop(silent=silent)
+        if web is not None:
+            web.stop()
+        if door is not None:
+            await door.close()
+        if publisher is not None:
+            await publisher.forget()
+        if self._relay is not None:
+            await self._relay.stop()
+
+    # -- what happens to it --------------------------------------------------------------------------------------------
+
+    def drop_wan(self, error: str = "ERROR_NO_CARRIER") -> None:
+        """The line goes down at once; mappings carry nothing until :meth:`restore_wan`.
+
+        :param error: LastConnectionError.
+        """
+        self._state.line.carrier = False
+        self._state.line.cut(error)
+        self.update(silent=self.silent_drops)
+
+    def restore_wan(self) -> None:
+        """The line comes back and connects."""
+        self._state.line.carrier = True
+        if not self._state.line.is_connected:
+            self._state.line.connect(self._clock.seconds())
+        self.update(silent=self.silent_drops)
+
+    def change_address(self, ip: str) -> None:
+        """The provider gives another external address; ``""`` for none."""
+        self._state.line.address = ip
+        self.update()
+
+    def add_foreign_mapping(
+        self,
+        protocol: str,
+        external_port: int,
+        *,
+        internal_client: str = "192.0.2.99",
+        internal_port: int = 0,
+        description: str = "foreign",
+        remote_host: str = "",
+        lease_seconds: int = 0,
+        managed: bool = True,
+    ) -> Entry:
+        """Another host has, or makes, this mapping.
+
+        :param managed: False for a rule made by other means than UPnP, which UPnP cannot change (729).
+        """
+        expires = self._clock.seconds() + lease_seconds if lease_seconds else None
+        entry = Entry(
+            protocol,
+            external_port,
+            internal_client,
+            internal_port or external_port,
+            remote_host,
+            description,
+            expires=expires,
+            managed=managed,
+        )
+        self._state.table.put(entry)
+        self.update()
+        return entry
+
+    def forget_mappings(self) -> None:
+        """Lose the table without a reboot, as some gateways do (Q134)."""
+        self._state.table.clear()
+        self.update(silent=True)
+
+    def set_fault(self, name: str, fault: Fault | None, times: int | None = None) -> None:
+        """Make requests of that name fail, or with None work again; see :class:`txigd.testing.faults.Faults`."""
+        self._faults.set(name, fault, times)
+
+    def clear_faults(self) -> None:
+        """Make everything work again."""
+        self._faults.clear()
+
+    def announce(self) -> None:
+        """Send all announcements now."""
+        if self._announcer is not None:
+            self._announcer.alive()
+
+    def say_goodbye(self) -> None:
+        """Send byebye now, without leaving."""
+        if self._announcer is not None:
+            self._announcer.byebye()
+
+    def update(self, *, silent: bool = False) -> None:
+        """Make a changed state true: relay, events, timers. ``silent``: nobody is told."""
+        now = self._clock.seconds()
+        self._state.advance(now)
+        if self._relay is not None and self.running:
+            self._relay.follow(self._state.active_entries())
+        if self._publisher is not None:
+            for name in self._state.tree.services:
+                values = self._state.evented(name)
+                self._publisher.publish(name, values, silent=silent or self.silent_events)
+        self._schedule(now)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    @property
+    def _origin(self) -> str:
+        return f"http://{self.address}:{self._http_port}"
+
+    def _tree(self, *, version: int = 0, prefix: str = "") -> Tree:
+        return Tree(
+            version=version or self.version,
+            udn=self.udn,
+            friendly_name=self.friendly_name,
+            prefix=prefix,
+            **self._shape,
+        )
+
+    def _description(self, user_agent: str) -> bytes:
+        tree = self._state.tree
+        if tree.version > 1 and any(word in user_agent.lower() for word in _MICROSOFT):
+            tree = self._tree(version=1, prefix=tree.prefix)  # Microsoft's clients do not take version 2
+        return tree.description(self._origin, urls=self._urls, url_base=self._url_base)
+
+    def _schedule(self, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self._state.next_change()
+        if due is not None and self._door is not None:
+            self._timer = self._clock.callLater(max(0.0, due - now), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.update()
+
+
+def _refusals(refuse: Collection[str] | Mapping[str, Fault]) -> Mapping[str, Fault]:
+    if isinstance(refuse, Mapping):
+        return refuse
+    return {name: _REFUSED_SUBSCRIBE if name == "SUBSCRIBE" else _REFUSED_ACTION for name in refuse}
+
+
+def _address_of(link_name: str) -> str:
+    for link in addressing.links([link_name]):
+        if link.ipv4 is not None:
+            return str(link.ipv4)
+    raise AddressingError(f"{link_name} has no IPv4 address")

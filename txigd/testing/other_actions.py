@@ -1,0 +1,175 @@
+"""The actions of the services beside the connection services, entered in the same table. Pure.
+
+Sources: WANCommonInterfaceConfig:1, Layer3Forwarding:1, WANEthernetLinkConfig:1, WANIPv6FirewallControl:1 and the part
+of DeviceProtection:1 that miniupnpd has.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txigd.testing.actions import BIT_RATE, COMMON, IP, PPP, Call, Outputs, does
+from txigd.testing.pinholes import Pinhole
+from txigd.testing.state import State
+
+L3F: Final = "Layer3Forwarding"
+FIREWALL: Final = "WANIPv6FirewallControl"
+PROTECTION: Final = "DeviceProtection"
+PROVIDER: Final = "Simulated provider"
+OUTBOUND_TIMEOUT: Final = 200  # seconds; the upper end of what miniupnpd declares
+_UI4: Final = 1 << 32
+
+# -- WANCommonInterfaceConfig and the link ----------------------------------------------------------------------------
+
+
+@does((COMMON,), "GetCommonLinkProperties")
+def _link(state: State, call: Call) -> Outputs:
+    return {
+        "NewWANAccessType": "DSL" if state.tree.live_service.name == PPP else "Ethernet",
+        "NewLayer1UpstreamMaxBitRate": BIT_RATE,
+        "NewLayer1DownstreamMaxBitRate": BIT_RATE,
+        "NewPhysicalLinkStatus": state.link_status,
+    }
+
+
+@does((COMMON,), "GetTotalBytesSent", "GetTotalBytesReceived", "GetTotalPacketsSent", "GetTotalPacketsReceived")
+def _totals(state: State, call: Call) -> Outputs:
+    traffic = state.traffic
+    return {
+        "NewTotalBytesSent": traffic.octets_sent % _UI4,
+        "NewTotalBytesReceived": traffic.octets_received % _UI4,
+        "NewTotalPacketsSent": traffic.packets_sent % _UI4,
+        "NewTotalPacketsReceived": traffic.packets_received % _UI4,
+    }
+
+
+@does((COMMON,), "GetWANAccessProvider", "GetMaximumActiveConnections", "GetEnabledForInternet")
+def _interface(state: State, call: Call) -> Outputs:
+    return {
+        "NewWANAccessProvider": PROVIDER,
+        "NewMaximumActiveConnections": 1,
+        "NewEnabledForInternet": state.line.enabled_for_internet,
+    }
+
+
+@does((COMMON,), "SetEnabledForInternet")
+def _enable(state: State, call: Call) -> Outputs:
+    state.line.enabled_for_internet = call.flag("NewEnabledForInternet")
+    if not state.line.enabled_for_internet and state.line.is_connected:
+        state.line.disconnect(call.now, "ERROR_NOT_ENABLED_FOR_INTERNET")
+    return {}
+
+
+@does((COMMON,), "GetActiveConnection")
+def _active(state: State, call: Call) -> Outputs:
+    if call.number("NewActiveConnectionIndex") or not state.line.is_connected:
+        raise call.refusal(713)
+    return {
+        "NewActiveConnDeviceContainer": state.tree.connection_container,
+        "NewActiveConnectionServiceID": state.tree.live_service.template.service_id,
+    }
+
+
+@does(("WANEthernetLinkConfig",), "GetEthernetLinkStatus")
+def _ethernet(state: State, call: Call) -> Outputs:
+    return {"NewEthernetLinkStatus": state.link_status}
+
+
+# -- Layer3Forwarding -------------------------------------------------------------------------------------------------
+
+
+@does((L3F,), "GetDefaultConnectionService")
+def _default(state: State, call: Call) -> Outputs:
+    return {"NewDefaultConnectionService": state.default_connection}
+
+
+@does((L3F,), "SetDefaultConnectionService")
+def _set_default(state: State, call: Call) -> Outputs:
+    wanted = call.text("NewDefaultConnectionService")
+    container, _, service_id = wanted.partition(",")
+    devices = [d for d in state.tree.root.walk() if container.lower().startswith(d.udn.lower())]
+    if not devices:
+        raise call.refusal(720)
+    found = [s.name for d in devices for s in d.services if s.template.service_id.lower() == service_id.lower()]
+    if not found:
+        raise call.refusal(721)
+    if found[0] not in (IP, PPP):
+        raise call.refusal(723)
+    state.default_connection = wanted
+    return {}
+
+
+# -- WANIPv6FirewallControl -------------------------------------------------------------------------------------------
+
+
+@does((FIREWALL,), "GetFirewallStatus")
+def _firewall(state: State, call: Call) -> Outputs:
+    return {
+        "FirewallEnabled": state.pinholes.firewall_enabled,
+        "InboundPinholeAllowed": state.pinholes.inbound_allowed,
+    }
+
+
+@does((FIREWALL,), "GetOutboundPinholeTimeout")
+def _outbound(state: State, call: Call) -> Outputs:
+    if not state.pinholes.firewall_enabled:
+        raise call.refusal(702)
+    return {"OutboundPinholeTimeout": OUTBOUND_TIMEOUT}
+
+
+@does((FIREWALL,), "AddPinhole")
+def _add_pinhole(state: State, call: Call) -> Outputs:
+    wanted = Pinhole(
+        call.text("InternalClient").strip(),
+        call.number("InternalPort"),
+        call.number("Protocol"),
+        call.text("RemoteHost").strip(),
+        call.number("RemotePort"),
+    )
+    caller = call.caller if state.rules.secure else None
+    return {"UniqueID": state.pinholes.add(wanted, call.number("LeaseTime"), now=call.now, caller=caller)}
+
+
+@does((FIREWALL,), "UpdatePinhole")
+def _update_pinhole(state: State, call: Call) -> Outputs:
+    state.pinholes.update(call.number("UniqueID"), call.number("NewLeaseTime"), now=call.now)
+    return {}
+
+
+@does((FIREWALL,), "DeletePinhole")
+def _delete_pinhole(state: State, call: Call) -> Outputs:
+    state.pinholes.delete(call.number("UniqueID"))
+    return {}
+
+
+@does((FIREWALL,), "GetPinholePackets")
+def _packets(state: State, call: Call) -> Outputs:
+    state.pinholes.get(call.number("UniqueID"))
+    return {"PinholePackets": 0}
+
+
+@does((FIREWALL,), "CheckPinholeWorking")
+def _check_pinhole(state: State, call: Call) -> Outputs:
+    state.pinholes.get(call.number("UniqueID"))
+    raise call.refusal(709)  # no packet ever passes a simulated firewall
+
+
+# -- DeviceProtection -------------------------------------------------------------------------------------------------
+
+
+@does((PROTECTION,), "GetSupportedProtocols")
+def _protocols(state: State, call: Call) -> Outputs:
+    return {
+        "ProtocolList": '<SupportedProtocols xmlns="urn:schemas-upnp-org:gw:DeviceProtection">'
+        "<Introduction><Name>WPS</Name></Introduction><Login><Name>PKCS5</Name></Login></SupportedProtocols>"
+    }
+
+
+@does((PROTECTION,), "GetAssignedRoles")
+def _roles(state: State, call: Call) -> Outputs:
+    return {"RoleList": "Public"}
+
+
+@does((PROTECTION,), "SendSetupMessage")
+def _setup(state: State, call: Call) -> Outputs:
+    raise call.refusal(704)

@@ -1,0 +1,247 @@
+"""The device tree of a simulated gateway: its documents and what it announces. Pure.
+
+Everything is generated from the service templates; paths and file names are those of miniupnpd.
+Sources: IGD:1 and IGD:2 device templates, UDA 1.0-1.1 sections 1.3 (targets), 2.2 and 2.3 (documents).
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from txigd.testing.template import SERVICE_PREFIX, TEMPLATES, ActionTemplate, ServiceTemplate, Variable
+from txigd.upnp.discovery.message import ALL, ROOT_DEVICE
+from txigd.upnp.xml import escape
+
+DEVICE_PREFIX: Final = "urn:schemas-upnp-org:device:"
+DESCRIPTION_PATH: Final = "/rootDesc.xml"
+CONNECTIONS: Final = ("IP", "PPP", "both-with-PPP-live", "both-with-IP-live")
+
+# service name -> (last part of control and event path, file of its SCPD)
+_PATHS: Final = {
+    "Layer3Forwarding": ("L3F", "L3F.xml"),
+    "DeviceProtection": ("DP", "DP.xml"),
+    "WANCommonInterfaceConfig": ("CmnIfCfg", "WANCfg.xml"),
+    "WANEthernetLinkConfig": ("EthLnkC", "WANEthLC.xml"),
+    "WANIPConnection": ("IPConn", "WANIPCn.xml"),
+    "WANPPPConnection": ("PPPConn", "WANPPPCn.xml"),
+    "WANIPv6FirewallControl": ("IP6FCtl", "WANIP6FC.xml"),
+}
+_TYPED = re.compile(r"(urn:[^:]+:(?:device|service):[^:]+):([0-9]{1,3})")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceNode:
+    """One service of the tree. Paths are absolute paths on the gateway, ``event_path`` empty if nothing is evented."""
+
+    template: ServiceTemplate
+    scpd_path: str
+    control_path: str
+    event_path: str
+
+    @property
+    def name(self) -> str:
+        """The bare name, for example ``"WANIPConnection"``."""
+        return self.template.name
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceNode:
+    """One device of the tree."""
+
+    device_type: str
+    friendly_name: str
+    udn: str
+    services: tuple[ServiceNode, ...]
+    devices: tuple[DeviceNode, ...] = ()
+
+    def walk(self) -> Iterator[DeviceNode]:
+        """This device and all below it, parents first."""
+        yield self
+        for device in self.devices:
+            yield from device.walk()
+
+
+def _service(name: str, version: int, prefix: str) -> ServiceNode:
+    template = TEMPLATES[f"{SERVICE_PREFIX}{name}:{version}"]
+    short, scpd = _PATHS[name]
+    event_path = f"{prefix}/evt/{short}" if template.evented else ""
+    return ServiceNode(template, f"{prefix}/{scpd}", f"{prefix}/ctl/{short}", event_path)
+
+
+def embedded_udn(udn: str, number: int) -> str:
+    """The UDN of the n-th embedded device: the root's UUID plus n, or with a suffix if the root's is no UUID."""
+    text = udn.removeprefix("uuid:")
+    try:
+        root = uuid.UUID(text)
+    except ValueError:
+        return f"{udn}-{number}"
+    return f"uuid:{uuid.UUID(int=(root.int + number) % (1 << 128))}"
+
+
+class Tree:
+    """The tree of one gateway.
+
+    :param version: 1 or 2, of InternetGatewayDevice.
+    :param udn: ``uuid:...`` of the root device.
+    :param connection: which connection services there are, one of :data:`CONNECTIONS`.
+    :param prefix: put before every path but that of the description's own, for example ``"/3fa9"``.
+    :param extra_services: whether the optional services of version 2 (firewall, protection, link) are there.
+    """
+
+    def __init__(
+        self,
+        *,
+        version: int,
+        udn: str,
+        friendly_name: str,
+        connection: str = "IP",
+        prefix: str = "",
+        extra_services: bool = True,
+        config_id: int = 1,
+    ) -> None:
+        self.version = version
+        self.prefix = prefix
+        self.config_id = config_id
+        extra = version >= 2 and extra_services
+        links = [_service("WANEthernetLinkConfig", 1, prefix)] if extra else []
+        if connection != "PPP":
+            links.append(_service("WANIPConnection", version, prefix))
+        if connection != "IP":
+            links.append(_service("WANPPPConnection", 1, prefix))
+        top = [_service("Layer3Forwarding", 1, prefix)]
+        if extra:
+            links.append(_service("WANIPv6FirewallControl", 1, prefix))
+            top.append(_service("DeviceProtection", 1, prefix))
+        common = _service("WANCommonInterfaceConfig", 1, prefix)
+        self.connection_device = DeviceNode(
+            f"{DEVICE_PREFIX}WANConnectionDevice:{version}", "WAN connection", embedded_udn(udn, 2), tuple(links)
+        )
+        wan = DeviceNode(
+            f"{DEVICE_PREFIX}WANDevice:{version}", "WAN", embedded_udn(udn, 1), (common,), (self.connection_device,)
+        )
+        self.root = DeviceNode(
+            f"{DEVICE_PREFIX}InternetGatewayDevice:{version}", friendly_name, udn, tuple(top), (wan,)
+        )
+        live = "WANPPPConnection" if connection in ("PPP", "both-with-PPP-live") else "WANIPConnection"
+        self.services: Mapping[str, ServiceNode] = {s.name: s for d in self.root.walk() for s in d.services}
+        self.live_service = self.services[live]
+
+    @property
+    def default_connection(self) -> str:
+        """DefaultConnectionService of Layer3Forwarding."""
+        return f"{self.connection_container},{self.live_service.template.service_id}"
+
+    @property
+    def connection_container(self) -> str:
+        """The WANConnectionDevice as WANCommonInterfaceConfig and Layer3Forwarding name it."""
+        return f"{self.connection_device.udn}:WANConnectionDevice:{self.version}"
+
+    # -- discovery -------------------------------------------------------------------------------------------------
+
+    def announcements(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of notification type and UDN: three for the root, two per embedded device, one per service type."""
+        found = [(ROOT_DEVICE, self.root.udn)]
+        for device in self.root.walk():
+            found += [(device.udn, device.udn), (device.device_type, device.udn)]
+        for device in self.root.walk():
+            found += [(kind, device.udn) for kind in dict.fromkeys(s.template.service_type for s in device.services)]
+        return tuple(found)
+
+    def answers(self, target: str) -> tuple[tuple[str, str], ...]:
+        """Pairs of ST and UDN owed to a search; a higher version answers for a lower one and names that one."""
+        announced = self.announcements()
+        if target == ALL:
+            return announced
+        wanted = _TYPED.fullmatch(target)
+        if wanted is None:
+            return tuple(pair for pair in announced if pair[0] == target)
+        matches = ((_TYPED.fullmatch(kind), udn) for kind, udn in announced)
+        return tuple(
+            (target, udn) for have, udn in matches if have and have[1] == wanted[1] and int(have[2]) >= int(wanted[2])
+        )
+
+    # -- documents -------------------------------------------------------------------------------------------------
+
+    def description(self, origin: str, *, urls: str = "path", url_base: bool = False) -> bytes:
+        """The device description.
+
+        :param origin: ``http://ADDRESS:PORT`` of the gateway.
+        :param urls: ``"path"`` for absolute paths, ``"relative"`` without leading slash, ``"absolute"`` for whole URLs.
+        :param url_base: whether to name the origin in URLBase, which only version 1.0 of the architecture allows.
+        """
+        minor = 1 if self.version >= 2 else 0
+        config = f' configId="{self.config_id}"' if minor else ""
+        return "".join(
+            [
+                f'<?xml version="1.0"?>\n<root xmlns="urn:schemas-upnp-org:device-1-0"{config}>',
+                f"<specVersion><major>1</major><minor>{minor}</minor></specVersion>",
+                f"<URLBase>{escape(origin)}/</URLBase>" if url_base else "",
+                self._device(self.root, origin, urls),
+                "</root>\n",
+            ]
+        ).encode()
+
+    def _device(self, device: DeviceNode, origin: str, urls: str) -> str:
+        def url(path: str) -> str:
+            if not path or urls == "path":
+                return path
+            return escape(origin + path) if urls == "absolute" else path.removeprefix(f"{self.prefix}/")
+
+        services = "".join(
+            f"<service><serviceType>{s.template.service_type}</serviceType><serviceId>{s.template.service_id}</serviceId>"
+            f"<SCPDURL>{url(s.scpd_path)}</SCPDURL><controlURL>{url(s.control_path)}</controlURL>"
+            f"<eventSubURL>{url(s.event_path)}</eventSubURL></service>"
+            for s in device.services
+        )
+        below = "".join(self._device(child, origin, urls) for child in device.devices)
+        return (
+            f"<device><deviceType>{device.device_type}</deviceType><friendlyName>{escape(device.friendly_name)}</friendlyName>"
+            "<manufacturer>txigd</manufacturer><modelDescription>simulated Internet gateway</modelDescription>"
+            f"<modelName>Simulated gateway</modelName><modelNumber>{self.version}</modelNumber>"
+            f"<serialNumber>0</serialNumber><UDN>{escape(device.udn)}</UDN>"
+            f"<serviceList>{services}</serviceList>"
+            + (f"<deviceList>{below}</deviceList>" if below else "")
+            + (f"<presentationURL>{url('/')}</presentationURL>" if device is self.root and urls != "relative" else "")
+            + "</device>"
+        )
+
+    def scpd(self, service: ServiceNode, implemented: Collection[str] | None = None) -> bytes:
+        """The service description, with all actions of the template or only those that are implemented."""
+        template = service.template
+        actions = [a for a in template.actions.values() if implemented is None or a.name in implemented]
+        used = {argument.variable for a in actions for argument in (*a.inputs, *a.outputs)}
+        variables = [v for v in template.variables.values() if implemented is None or v.evented or v.name in used]
+        return (
+            '<?xml version="1.0"?>\n<scpd xmlns="urn:schemas-upnp-org:service-1-0">'
+            f"<specVersion><major>1</major><minor>{1 if self.version >= 2 else 0}</minor></specVersion>"
+            f"<actionList>{''.join(map(_action, actions))}</actionList>"
+            f"<serviceStateTable>{''.join(map(_variable, variables))}</serviceStateTable></scpd>\n"
+        ).encode()
+
+
+def _action(action: ActionTemplate) -> str:
+    arguments = "".join(
+        f"<argument><name>{argument.name}</name><direction>{direction}</direction>"
+        f"<relatedStateVariable>{argument.variable}</relatedStateVariable></argument>"
+        for direction, items in (("in", action.inputs), ("out", action.outputs))
+        for argument in items
+    )
+    inside = f"<argumentList>{arguments}</argumentList>" if arguments else ""
+    return f"<action><name>{action.name}</name>{inside}</action>"
+
+
+def _variable(variable: Variable) -> str:
+    default = "" if variable.default is None else f"<defaultValue>{escape(variable.default)}</defaultValue>"
+    allowed = "".join(f"<allowedValue>{escape(word)}</allowedValue>" for word in variable.allowed)
+    bounds = f"<minimum>{variable.minimum or 0}</minimum><maximum>{variable.maximum}</maximum>"
+    limits = f"<allowedValueRange>{bounds}</allowedValueRange>" if variable.maximum is not None else ""
+    return (
+        f'<stateVariable sendEvents="{"yes" if variable.evented else "no"}"><name>{variable.name}</name>'
+        f"<dataType>{variable.data_type}</dataType>{default}"
+        + (f"<allowedValueList>{allowed}</allowedValueList>" if allowed else "")
+        + f"{limits}</stateVariable>"
+    )
