@@ -75,7 +75,8 @@ async def _service(exchange: IExchange, described: Service, seconds: float) -> S
         try:
             body = await _get(exchange, described.scpd_url, SCPD_OCTETS, seconds)
         except HTTPStatusError as error:
-            single = re.sub("//+", "/", described.scpd_url.target)
+            path, mark, query = described.scpd_url.target.partition("?")
+            single = re.sub("//+", "/", path) + mark + query
             if error.status != 404 or single == described.scpd_url.target:
                 raise
             body = await _get(exchange, described.scpd_url.with_target(single), SCPD_OCTETS, seconds)  # Q064
