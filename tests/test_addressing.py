@@ -31,6 +31,7 @@ ROUTES4 = HEADING + "".join(
     )
 )
 ZERO = "0" * 32
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 ROUTES6 = "".join(
     line + "\n"
     for line in (
@@ -178,14 +179,23 @@ class LinksTests(SynchronousTestCase):
         self.assertRaises(AddressingError, addressing.links)
 
     def test_loopback_of_this_host(self):
-        (lo,) = addressing.links([self.loopback()])
+        (lo,) = addressing.links([LOOPBACK])
         self.assertTrue(lo.loopback)
         self.assertFalse(lo.point_to_point)
         self.assertEqual(str(lo.ipv4), "127.0.0.1")
         self.assertNotIn(lo, addressing.links())
 
-    def loopback(self) -> str:
-        return "lo0" if sys.platform == "darwin" else "lo"
+
+class FlagsTests(SynchronousTestCase):
+    def test_a_system_that_tells_no_flags_has_ordinary_links(self):
+        self.patch(addressing, "_FLAGS_REQUEST", {})
+        (lo,) = addressing.links([LOOPBACK])
+        self.assertTrue(lo.loopback, "told by its addresses")
+        self.assertTrue(lo.up)
+
+    def test_a_link_that_went_away_meanwhile_is_down(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            self.assertFalse(addressing._bare_link("nolink0", 9, probe).up)
 
 
 class AddressTowardsTests(SynchronousTestCase):

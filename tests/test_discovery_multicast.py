@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import socket
 from collections.abc import Callable
 from typing import Any, cast
@@ -12,10 +13,10 @@ from twisted.internet import defer, reactor, task
 from twisted.internet.error import MessageLengthError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from txigd import limits
-from txigd.errors import InvalidArgument
+from txigd.errors import AddressingError, InvalidArgument
 from txigd.upnp import addressing
 from txigd.upnp.addressing import Link, NextHop
 from txigd.upnp.discovery import message, sockets
@@ -721,71 +722,90 @@ class TargetsTests(SynchronousTestCase):
 
 
 class LoopbackTests(TestCase):
-    """On the real reactor, over the real loopback link."""
+    """On the real reactor, over the real loopback link, which other programs and tests may be using meanwhile."""
 
     timeout = 20
+    agent = f"x/1 UPnP/1.1 txigd-test/{os.getpid()}"
+    location = f"http://127.0.0.1:5000/{os.getpid()}/root.xml"
 
     def setUp(self) -> None:
         try:
             (self.lo,) = [one for one in addressing.links(("lo",)) if one.ipv4 is not None]
-        except Exception as error:
-            self.skipTest(f"no loopback link called lo: {error}")
+        except (AddressingError, ValueError) as error:
+            raise SkipTest(f"no loopback link called lo: {error}") from None
+        self.changes: list[Change] = []
+        self.device = self.device_socket()
 
-    def device(self) -> socket.socket:
+    def device_socket(self) -> socket.socket:
         """A device's socket: member of the group on lo."""
         (listener,) = [one for one in sockets.endpoints(self.lo) if one.role is Role.LISTEN]
         made = sockets.open_socket(listener)
         self.addCleanup(made.close)
         return made
 
+    def started(self) -> Discovery:
+        made = Discovery(reactor, self.on_change, links=(self.lo,), user_agent=self.agent)
+        self.addCleanup(made.stop)
+        made.start()
+        return made
+
+    def on_change(self, change: Change) -> None:
+        if str(change.sighting.location) == self.location:
+            self.changes.append(change)
+
+    def searcher(self) -> tuple[str, int]:
+        """Where our own search came from; it lies in the device's socket when start() returns."""
+        while True:
+            datagram, sender = self.device.recvfrom(4096)
+            heard = message.parse(datagram)
+            if heard.server == self.agent:
+                self.assertEqual((heard.kind, heard.target), (message.Kind.SEARCH, IGD_TARGETS[0]))
+                return sender
+
     async def until(self, true: Callable[[], object]) -> None:
         while not true():
             await task.deferLater(reactor, 0.01)
 
     async def test_search_answer_and_announcement(self):
-        device, replies = self.device(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(replies.close)
-        replies.bind(("127.0.0.1", 0))
-        changes: list[Change] = []
-        made = Discovery(reactor, changes.append, links=(self.lo,), user_agent="x/1 UPnP/1.1 txigd/test")
-        self.addCleanup(made.stop)
-        made.start()
+        made = self.started()
         self.assertEqual(made.problems, ())
-        datagram, searcher = device.recvfrom(4096)
-        found = message.parse(datagram)
-        self.assertEqual(
-            (found.kind, found.target, found.server), (message.Kind.SEARCH, IGD_TARGETS[0], "x/1 UPnP/1.1 txigd/test")
-        )
-        self.assertEqual(searcher[0], "127.0.0.1")
-        replies.sendto(answer("http://127.0.0.1:5000/root.xml", boot_id=1), searcher)
-        await self.until(lambda: changes)
-        self.assertEqual(str(changes[0].sighting.location), "http://127.0.0.1:5000/root.xml")
-        self.assertEqual(changes[0].sighting.link, "lo")
-        replies.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
-        replies.sendto(alive("http://127.0.0.1:5000/root.xml", boot_id=2), ("239.255.255.250", 1900))
-        await self.until(lambda: len(changes) > 1)
-        self.assertIsInstance(changes[1], Rebooted)
-        self.assertNotIn("search", made.counters, "our own searches are not counted")
+        sender = self.searcher()
+        self.assertEqual(sender[0], "127.0.0.1")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as replies:
+            replies.bind(("127.0.0.1", 0))
+            replies.sendto(answer(self.location, boot_id=1), sender)
+            await self.until(lambda: self.changes)
+            self.assertEqual(self.changes[0].sighting.link, "lo")
+            replies.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+            replies.sendto(alive(self.location, boot_id=2), ("239.255.255.250", 1900))
+            await self.until(lambda: len(self.changes) > 1)
+        self.assertIsInstance(self.changes[1], Rebooted)
         await made.stop()
         self.assertEqual([call for call in reactor.getDelayedCalls() if "txigd" in repr(call)], [])
 
     async def test_A1_a_datagram_of_the_largest_size_is_seen_as_truncated(self):
-        made = Discovery(reactor, self.fail, links=(self.lo,))
-        self.addCleanup(made.stop)
-        device = self.device()
-        made.start()
-        _, searcher = device.recvfrom(4096)
-        device.sendto(b"HTTP/1.1 200 OK\r\nST: upnp:rootdevice\r\n" + b"x" * 60_000, searcher)
-        await self.until(lambda: made.counters)
-        self.assertEqual(made.counters, {"too large": 1})
+        made = self.started()
+        self.device.sendto(b"HTTP/1.1 200 OK\r\nST: upnp:rootdevice\r\n" + b"x" * 60_000, self.searcher())
+        await self.until(lambda: "too large" in made.counters)
+        self.assertEqual(made.counters["too large"], 1)
 
     async def test_probe_reaches_a_device_on_loopback(self):
-        device = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(device.close)
-        device.bind(("127.0.0.1", 0))
-        device.settimeout(5)
-        made = Discovery(reactor, self.fail, links=(self.lo,))
-        self.addCleanup(made.stop)
-        made.start()
-        self.assertTrue(made.probe(ipaddress.ip_address("127.0.0.1"), device.getsockname()[1]))
-        self.assertIsNone(message.parse(device.recv(4096)).mx)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
+            device.bind(("127.0.0.1", 0))
+            device.settimeout(5)
+            made = self.started()
+            self.assertTrue(made.probe(ipaddress.ip_address("127.0.0.1"), device.getsockname()[1]))
+            self.assertIsNone(message.parse(device.recv(4096)).mx)
+
+    def test_a_socket_that_cannot_be_made_ready_is_closed(self):
+        closed: list[int] = []
+
+        class Counted(socket.socket):
+            def close(self) -> None:
+                closed.append(self.fileno())
+                super().close()
+
+        self.patch(socket, "socket", Counted)
+        foreign = Endpoint(Role.SEARCH, "lo", self.lo.index, ipaddress.ip_address("192.0.2.250"))
+        self.assertRaises(OSError, sockets.open_socket, foreign)
+        self.assertEqual(len(closed), 1)
