@@ -66,7 +66,7 @@ def _active(state: State, call: Call) -> Outputs:
         raise call.refusal(713)
     return {
         "NewActiveConnDeviceContainer": state.tree.connection_container,
-        "NewActiveConnectionServiceID": state.tree.live_service.template.service_id,
+        "NewActiveConnectionServiceID": state.tree.live_service.service_id,
     }
 
 
@@ -90,7 +90,7 @@ def _set_default(state: State, call: Call) -> Outputs:
     devices = [d for d in state.tree.root.walk() if container.lower().startswith(d.udn.lower())]
     if not devices:
         raise call.refusal(720)
-    found = [s.name for d in devices for s in d.services if s.template.service_id.lower() == service_id.lower()]
+    found = [s.name for d in devices for s in d.services if s.service_id.lower() == service_id.lower()]
     if not found:
         raise call.refusal(721)
     if found[0] not in (IP, PPP):

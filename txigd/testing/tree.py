@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from txigd.testing.template import SERVICE_PREFIX, TEMPLATES, ActionTemplate, ServiceTemplate, Variable
+from txigd.testing.template import SERVICE_PREFIX, TEMPLATES, ServiceTemplate
+from txigd.upnp.description.service import Action, StateVariable
 from txigd.upnp.discovery.message import ALL, ROOT_DEVICE
 from txigd.upnp.xml import escape
 
@@ -20,15 +21,15 @@ DEVICE_PREFIX: Final = "urn:schemas-upnp-org:device:"
 DESCRIPTION_PATH: Final = "/rootDesc.xml"
 CONNECTIONS: Final = ("IP", "PPP", "both-with-PPP-live", "both-with-IP-live")
 
-# service name -> (last part of control and event path, file of its SCPD)
+# service name -> (last part of control and event path, file of its SCPD, serviceId)
 _PATHS: Final = {
-    "Layer3Forwarding": ("L3F", "L3F.xml"),
-    "DeviceProtection": ("DP", "DP.xml"),
-    "WANCommonInterfaceConfig": ("CmnIfCfg", "WANCfg.xml"),
-    "WANEthernetLinkConfig": ("EthLnkC", "WANEthLC.xml"),
-    "WANIPConnection": ("IPConn", "WANIPCn.xml"),
-    "WANPPPConnection": ("PPPConn", "WANPPPCn.xml"),
-    "WANIPv6FirewallControl": ("IP6FCtl", "WANIP6FC.xml"),
+    "Layer3Forwarding": ("L3F", "L3F.xml", "L3Forwarding1"),
+    "DeviceProtection": ("DP", "DP.xml", "DeviceProtection1"),
+    "WANCommonInterfaceConfig": ("CmnIfCfg", "WANCfg.xml", "WANCommonIFC1"),
+    "WANEthernetLinkConfig": ("EthLnkC", "WANEthLC.xml", "WANEthLinkC1"),
+    "WANIPConnection": ("IPConn", "WANIPCn.xml", "WANIPConn1"),
+    "WANPPPConnection": ("PPPConn", "WANPPPCn.xml", "WANPPPConn1"),
+    "WANIPv6FirewallControl": ("IP6FCtl", "WANIP6FC.xml", "WANIPv6Firewall1"),
 }
 _TYPED = re.compile(r"(urn:[^:]+:(?:device|service):[^:]+):([0-9]{1,3})")
 
@@ -38,6 +39,7 @@ class ServiceNode:
     """One service of the tree. Paths are absolute paths on the gateway, ``event_path`` empty if nothing is evented."""
 
     template: ServiceTemplate
+    service_id: str
     scpd_path: str
     control_path: str
     event_path: str
@@ -67,9 +69,11 @@ class DeviceNode:
 
 def _service(name: str, version: int, prefix: str) -> ServiceNode:
     template = TEMPLATES[f"{SERVICE_PREFIX}{name}:{version}"]
-    short, scpd = _PATHS[name]
+    short, scpd, service_id = _PATHS[name]
     event_path = f"{prefix}/evt/{short}" if template.evented else ""
-    return ServiceNode(template, f"{prefix}/{scpd}", f"{prefix}/ctl/{short}", event_path)
+    return ServiceNode(
+        template, f"urn:upnp-org:serviceId:{service_id}", f"{prefix}/{scpd}", f"{prefix}/ctl/{short}", event_path
+    )
 
 
 def embedded_udn(udn: str, number: int) -> str:
@@ -133,7 +137,7 @@ class Tree:
     @property
     def default_connection(self) -> str:
         """DefaultConnectionService of Layer3Forwarding."""
-        return f"{self.connection_container},{self.live_service.template.service_id}"
+        return f"{self.connection_container},{self.live_service.service_id}"
 
     @property
     def connection_container(self) -> str:
@@ -192,7 +196,7 @@ class Tree:
             return escape(origin + path) if urls == "absolute" else path.removeprefix(f"{self.prefix}/")
 
         services = "".join(
-            f"<service><serviceType>{s.template.service_type}</serviceType><serviceId>{s.template.service_id}</serviceId>"
+            f"<service><serviceType>{s.template.service_type}</serviceType><serviceId>{s.service_id}</serviceId>"
             f"<SCPDURL>{url(s.scpd_path)}</SCPDURL><controlURL>{url(s.control_path)}</controlURL>"
             f"<eventSubURL>{url(s.event_path)}</eventSubURL></service>"
             for s in device.services
@@ -223,7 +227,7 @@ class Tree:
         ).encode()
 
 
-def _action(action: ActionTemplate) -> str:
+def _action(action: Action) -> str:
     arguments = "".join(
         f"<argument><name>{argument.name}</name><direction>{direction}</direction>"
         f"<relatedStateVariable>{argument.variable}</relatedStateVariable></argument>"
@@ -234,7 +238,7 @@ def _action(action: ActionTemplate) -> str:
     return f"<action><name>{action.name}</name>{inside}</action>"
 
 
-def _variable(variable: Variable) -> str:
+def _variable(variable: StateVariable) -> str:
     default = "" if variable.default is None else f"<defaultValue>{escape(variable.default)}</defaultValue>"
     allowed = "".join(f"<allowedValue>{escape(word)}</allowedValue>" for word in variable.allowed)
     bounds = f"<minimum>{variable.minimum or 0}</minimum><maximum>{variable.maximum}</maximum>"
