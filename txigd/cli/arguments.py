@@ -82,7 +82,10 @@ def _common() -> Parser:
 
 def mapping(text: str) -> PortMapping:
     """A mapping as the user writes it."""
-    return _checked(lambda: PortMapping.from_text(text))
+    try:
+        return PortMapping.from_text(text)
+    except InvalidArgument as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def lease(text: str) -> int:
@@ -108,10 +111,3 @@ def seconds(text: str) -> float:
     if not 0 < value <= 1e9:
         raise argparse.ArgumentTypeError(f"{text!r}: write a number of seconds above 0")
     return value
-
-
-def _checked(read):  # type: ignore[no-untyped-def]
-    try:
-        return read()
-    except InvalidArgument as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

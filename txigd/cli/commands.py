@@ -22,8 +22,8 @@ from txigd.limits import LEASE_SECONDS
 
 
 def control_point(reactor: Any, options: argparse.Namespace, **more: Any) -> ControlPoint:
-    """A control point as the command line asks for it."""
-    return ControlPoint(reactor, links=options.link, gateway=options.gateway, **more)
+    """A control point as the command line asks for it; one that asks once, unless told otherwise."""
+    return ControlPoint(reactor, links=options.link, gateway=options.gateway, **{"events": False, **more})
 
 
 async def discover(reactor: Any, options: argparse.Namespace, report: Report) -> int:
@@ -119,7 +119,7 @@ async def map_(reactor: Any, options: argparse.Namespace, report: Report) -> int
     """Map ports; keep them true when asked to."""
     lease = LEASE_SECONDS if options.lease is None else options.lease
     result = 0
-    async with control_point(reactor, options) as point:
+    async with control_point(reactor, options, events=options.hold) as point:
         gateway = await point.gateway(options.timeout)
         held = [
             gateway.mappings.hold(dataclasses.replace(wanted, lease_seconds=lease, description=options.name))
@@ -181,7 +181,7 @@ def _may_delete(entry: PortMappingEntry, gateway: Gateway) -> bool:
 
 async def watch(reactor: Any, options: argparse.Namespace, report: Report) -> int:
     """Print changes as they come."""
-    async with control_point(reactor, options, poll_seconds=options.poll) as point:
+    async with control_point(reactor, options, poll_seconds=options.poll, events=True) as point:
         printer = _Printer(reactor, report)
         point.observe(printer)
         point.gateway(options.timeout).addErrback(lambda failure: report.failed(f"{failure.value}; still looking"))

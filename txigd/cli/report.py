@@ -9,7 +9,13 @@ from dataclasses import asdict, is_dataclass
 from enum import Enum
 from typing import Any
 
-from twisted.logger import globalLogBeginner, textFileLogObserver
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
 
 from txigd import log
 from txigd.limits import LOG_CHARACTERS
@@ -21,7 +27,11 @@ def start_logging(verbose: int) -> None:
         log.set_level("debug" if verbose > 1 else "info")
         globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
     else:
-        globalLogBeginner.beginLoggingTo([lambda event: None], redirectStandardIO=False, discardBuffer=True)
+        globalLogBeginner.beginLoggingTo(
+            [FilteringLogObserver(textFileLogObserver(sys.stderr), (LogLevelFilterPredicate(LogLevel.critical),))],
+            redirectStandardIO=False,
+            discardBuffer=True,
+        )
 
 
 def printable(text: object) -> str:

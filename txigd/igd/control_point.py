@@ -52,6 +52,7 @@ class ControlPoint(control_point.ControlPoint):
     :param any_gateway: use, and list, whatever gateway answers.
     :param callback_port: TCP port that hears events; 0 for any.
     :param poll_seconds: period of the cross-check of the WAN state.
+    :param events: whether to subscribe to the gateway's events; a program that only asks once needs none.
     :raises InvalidArgument: for a gateway that is neither an address nor a usable URL.
     """
 
@@ -64,10 +65,12 @@ class ControlPoint(control_point.ControlPoint):
         any_gateway: bool = False,
         callback_port: int = 0,
         poll_seconds: float = POLL_SECONDS,
+        events: bool = True,
     ) -> None:
         super().__init__(reactor, links=links, named=gateway, targets=IGD_TARGETS, callback_port=callback_port)
         self._any_gateway = any_gateway
         self._poll_seconds = poll_seconds
+        self._events = events
         self._host_id = host_id()
         self._gateways: dict[str, Gateway] = {}
         self._current: Gateway | None = None
@@ -180,12 +183,11 @@ class ControlPoint(control_point.ControlPoint):
 
     def _choose(self) -> None:
         """The next hop first, then whatever came first; the one in use stays while it is as good."""
-        if self._current is not None and self._current.udn in self._gateways:
-            best = self._current
-            if not self.is_next_hop(best.address):
-                best = next((g for g in self._gateways.values() if self.is_next_hop(g.address)), best)
-        else:
-            best = next(iter(sorted(self._gateways.values(), key=lambda g: not self.is_next_hop(g.address))), None)  # type: ignore[assignment]
+        in_order = sorted(
+            self._gateways.values(),
+            key=lambda gateway: (not self.is_next_hop(gateway.address), gateway is not self._current),
+        )
+        best = in_order[0] if in_order else None
         if best is self._current:
             return
         old, self._current = self._current, best
@@ -212,7 +214,9 @@ class ControlPoint(control_point.ControlPoint):
     def device_appeared(self, device: RemoteDevice) -> None:
         """A device was described: a gateway if it has a WAN connection service."""
         if is_gateway(device.description):
-            gateway = Gateway(self.reactor, device, host_id=self._host_id, poll_seconds=self._poll_seconds)
+            gateway = Gateway(
+                self.reactor, device, host_id=self._host_id, poll_seconds=self._poll_seconds, events=self._events
+            )
             gateway.wan.on_unreachable = lambda: self.suspect(device)
             self._background(self._open(gateway))
         elif isinstance(self.named, DeviceURL):

@@ -49,11 +49,13 @@ class Gateway:
         *,
         host_id: str,
         poll_seconds: float,
+        events: bool = True,
         random: Random | None = None,
     ) -> None:
         if not is_gateway(device.description):
             raise NotAGateway(f"{device.location} describes {device.description.root.device_type}, no Internet gateway")
         self._clock = clock
+        self._events = events
         self.device = device
         self.wan = WAN(clock, poll_seconds=poll_seconds)
         self.mappings = Mappings(clock, host_id, random=random)
@@ -175,7 +177,7 @@ class Gateway:
             subscriber.stop()
         self._last.clear()
         for service in self.services:
-            if service.name not in _EVENTED or service.event_url is None:
+            if not self._events or service.name not in _EVENTED or service.event_url is None:
                 continue
             key = f"{service.name}:{service.version}"
             if key in self._subscribers:
@@ -184,11 +186,15 @@ class Gateway:
                 service,
                 lambda values, initial, key=key: self._evented(key, values, initial),  # type: ignore[misc]
                 lambda state, key=key: self._subscription(key, state),  # type: ignore[misc]
+                lambda reason: self.wan.hint(),
             )
             subscriber.start()
 
     def _subscription(self, key: str, state: str) -> None:
-        _log.info("events of {service}: {state}", service=key, state=state)
+        if state in ("refused", "failed"):
+            _log.info("no events of {service} ({state}): polling instead", service=key, state=state)
+        else:
+            _log.debug("events of {service}: {state}", service=key, state=state)
 
     def _evented(self, key: str, values: dict[str, str], initial: bool) -> None:
         """Every event is a hint: the WAN state is read back, and our mappings when the table changed."""

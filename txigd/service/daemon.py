@@ -37,7 +37,7 @@ class Daemon(Service):
 
     def startService(self) -> None:
         """Open the sockets; what was asked for is done as soon as a gateway is found."""
-        super().startService()
+        Service.startService(self)
         log.set_level(self._options["log-level"])
         ensureDeferred(self._start()).addErrback(self._fell_over)
 
@@ -71,7 +71,7 @@ class Daemon(Service):
 
     def stopService(self) -> Deferred[None]:
         """Delete the mappings, cancel the subscriptions, close everything: a few seconds at most."""
-        super().stopService()
+        Service.stopService(self)
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:

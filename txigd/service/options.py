@@ -34,7 +34,7 @@ class Options(usage.Options):
     optFlags = [["simulate", None, "run a simulated gateway as well, on loopback, and use that"]]
 
     def __init__(self) -> None:
-        super().__init__()
+        usage.Options.__init__(self)
         self["links"] = []
         self["mappings"] = []
 
@@ -53,7 +53,7 @@ class Options(usage.Options):
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Read the command line; what is wrong is said in one line, with exit status 2."""
         try:
-            super().parseOptions(options)
+            usage.Options.parseOptions(self, options)
         except usage.UsageError as error:
             sys.stderr.write(f"twistd igd: {error} (see 'twistd igd --help')\n")
             raise SystemExit(USAGE_STATUS) from None

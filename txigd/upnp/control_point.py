@@ -105,7 +105,7 @@ class ControlPoint(Service):
             return
         self.links = addressing.links(self._link_names)
         self.next_hops = addressing.next_hops()
-        super().startService()
+        Service.startService(self)
         self.discovery = Discovery(
             self.reactor,
             self._sighted,
@@ -125,7 +125,7 @@ class ControlPoint(Service):
         """Close everything; the Deferred fires when nothing is left open."""
         if not self.running:
             return gatherResults([]).addCallback(lambda _: None)
-        super().stopService()
+        Service.stopService(self)
         if self._link_poll is not None and self._link_poll.active():
             self._link_poll.cancel()
         for task in tuple(self._tasks):

@@ -64,7 +64,7 @@ class RemoteDevice:
         """Name of the link that it was seen on; empty for a named device."""
         return next((sighting.link for sighting in self.sightings.values()), "")
 
-    def proxy(self, service: Service, table: ServiceDescription) -> ServiceProxy:
+    def proxy(self, service: Service, table: ServiceDescription | None) -> ServiceProxy:
         """Calls the actions of ``service`` as ``table`` describes them; one call at a time for the whole device."""
         return ServiceProxy(service, table, self._caller)
 
@@ -73,9 +73,10 @@ class RemoteDevice:
         service: Service,
         on_values: Callable[[dict[str, str], bool], object],
         on_state: Callable[[str], object],
+        on_read: Callable[[str], object],
     ) -> Subscriber:
         """An event subscription to ``service``, not started yet."""
-        return Subscriber(self._clock, self._exchange, self._callbacks, service, on_values, on_state)
+        return Subscriber(self._clock, self._exchange, self._callbacks, service, on_values, on_state, on_read=on_read)
 
     def described_again(self, description: Description, sighting: Sighting | None, local_address: IPAddress) -> None:
         """Take a new description: URLs, and the queue of calls, are new."""
