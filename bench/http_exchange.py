@@ -95,7 +95,7 @@ def contestants(reactor: Any, url: DeviceURL) -> dict[str, Callable[[], Awaitabl
         assert response.code == 200
 
     async def treq() -> None:
-        headers = {TYPE[0]: TYPE[1], ACTION[0]: ACTION[1]}
+        headers: Any = {TYPE[0]: TYPE[1], ACTION[0]: ACTION[1]}
         response = await stock.request("POST", str(url), headers=headers, data=BODY, allow_redirects=False)
         assert await response.content()
 

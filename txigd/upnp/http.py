@@ -29,7 +29,7 @@ from txigd.upnp.http_request import default_user_agent, request_octets
 from txigd.upnp.url import DeviceURL
 
 USER_AGENT: Final = default_user_agent()
-_DONE: Any = Failure(ResponseDone())  # type: ignore[no-untyped-call]
+_DONE: Any = Failure(ResponseDone())
 # the whole answer to these is in the head; some devices keep the connection open behind it
 _HEAD_ALONE = frozenset({"SUBSCRIBE", "UNSUBSCRIBE", "HEAD"})
 

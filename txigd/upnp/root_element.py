@@ -10,7 +10,8 @@ import re
 
 _PROLOG_OCTETS = 4096  # the root element begins within these, or it is not looked for
 _BLANKS = b" \t\r\n\0\xef\xbb\xbf"  # with the byte order mark and stray NULs
-_START = re.compile(rb"<([A-Za-z_\x80-\xff][^\s<>/\"'=]{0,127})(?=[\s/>])")
+_PART = re.compile(rb"<([A-Za-z_\x80-\xff][^\s<>/\"'=]{0,127})")
+_START = re.compile(_PART.pattern + rb"(?=[\s/>])")
 _CLOSE = re.compile(rb"[ \t\r\n]{0,64}>")
 _CLOSE_OCTETS = 65
 # what may stand before the root element, and what ends it
@@ -92,9 +93,7 @@ def _skip_prolog(head: bytes) -> int | None:
 
 def _hopeless(rest: bytes) -> bool:
     """Whether no root element can begin here, whatever follows."""
-    if not rest or rest == b"<":
-        return False
-    if rest[:1] != b"<" or _START.match(rest) is not None:
-        return rest[:1] != b"<"
+    if rest[:1] != b"<":
+        return bool(rest)
     # a name that has not ended yet could still become one
-    return re.fullmatch(rb"<[A-Za-z_\x80-\xff][^\s<>/\"'=]{0,127}", rest) is None
+    return rest != b"<" and _START.match(rest) is None and _PART.fullmatch(rest) is None
