@@ -105,11 +105,15 @@ def next_due(memory: Memory) -> float:
     """When the next :class:`Tick` is wanted; :data:`NEVER` where none is."""
     if memory.phase == "stopped":
         return NEVER
-    due = [memory.retry_at, memory.initial_by, memory.count.gap_at, memory.resubscribe_at]
+    due = [memory.retry_at, memory.initial_by, memory.count.gap_at, _resubscribe_due(memory)]
     due += [until for _, _, until in memory.retired]
     if memory.phase == "subscribed":
         due += [memory.renew_at, memory.expires_at]
     return min(due)
+
+
+def _resubscribe_due(memory: Memory) -> float:
+    return max(memory.resubscribe_at, memory.subscribed_at + RESUBSCRIBE_FLOOR_SECONDS) if memory.sid else NEVER
 
 
 Outcome = tuple[Memory, Commands]
@@ -165,17 +169,27 @@ def _wait(memory: Memory, now: float, phase: str, until: float) -> Outcome:
 
 
 def _start(memory: Memory, fact: Fact, now: float, chance: float) -> Outcome:
-    """Subscribe without regard to the floor; but whoever forges reboots gets one SUBSCRIBE in that time (C9)."""
+    """What the owner asks for is done at once."""
+    return _begin(replace(memory, failures=0, refusals=0), now)
+
+
+def _restart(memory: Memory, fact: Fact, now: float, chance: float) -> Outcome:
+    """Subscribe without regard to the floor; but whoever forges reboots gets one SUBSCRIBE in that time (C9).
+
+    Until then what is there stays, so that forgeries do not silence the events.
+    """
     allowed = memory.urged_at + RESUBSCRIBE_FLOOR_SECONDS
-    if now < allowed:
-        return _wait(memory, now, "waiting", allowed)
-    return _begin(replace(memory, urged_at=now, failures=0, refusals=0), now)
+    if now >= allowed:
+        return _begin(replace(memory, urged_at=now, failures=0, refusals=0), now)
+    if memory.sid or memory.phase == "subscribing":
+        return replace(memory, resubscribe_at=min(memory.resubscribe_at, allowed)), ()
+    return replace(memory, retry_at=min(memory.retry_at, allowed)), ()
 
 
 def _move(memory: Memory, fact: Fact, now: float, chance: float) -> Outcome:
-    sid = memory.sid
-    memory, commands = _start(memory, fact, now, chance)
-    return memory, ((Unsubscribe(sid),) if sid else ()) + commands
+    moved, commands = _restart(memory, fact, now, chance)
+    given_back: Commands = (Unsubscribe(memory.sid),) if memory.sid and moved.epoch != memory.epoch else ()
+    return moved, given_back + commands
 
 
 def _stop(memory: Memory, fact: Fact, now: float, chance: float) -> Outcome:
@@ -313,7 +327,7 @@ def _tick(memory: Memory, fact: Fact, now: float, chance: float) -> Outcome:
         lost_initial = memory.count.last < 0
         count, given_up = sequence.give_up(memory.count)
         # a lost initial event is no reason to subscribe again: the state is read, and the next event counts on
-        resubscribe_at = memory.resubscribe_at if lost_initial else memory.subscribed_at + RESUBSCRIBE_FLOOR_SECONDS
+        resubscribe_at = memory.resubscribe_at if lost_initial else now
         memory = replace(memory, count=count, resubscribe_at=resubscribe_at, initial_by=NEVER)
         commands += given_up
     memory, more = _turn(memory, now)
@@ -326,9 +340,9 @@ def _turn(memory: Memory, now: float) -> Outcome:
         # nobody renewed in time: we were suspended (Q183) or the device was away
         memory, commands = _begin_when_allowed(memory, now)
         return memory, (*commands, ReadState("the subscription expired"))
-    if now >= memory.resubscribe_at and memory.sid:
+    if now >= _resubscribe_due(memory):
         sid = memory.sid
-        memory, commands = _begin_when_allowed(memory, now)
+        memory, commands = _begin(memory, now)
         return memory, (Unsubscribe(sid), *commands)
     if now >= memory.retry_at and memory.phase == "failed" and memory.sid:
         return replace(memory, phase="renewing", retry_at=NEVER), (Renew(memory.epoch, memory.sid),)
@@ -356,7 +370,7 @@ TABLE: dict[tuple[str, type], Handling] = {
     ("renewing", Failed): _renewal_failed,
     **{(phase, Notified): _notified for phase in _WITH_EVENTS},
     **{(phase, Tick): _tick for phase in _ALIVE},
-    **{(phase, Rebooted): _start for phase in _ALIVE},
+    **{(phase, Rebooted): _restart for phase in _ALIVE},
     **{(phase, Moved): _move for phase in _ALIVE},
     **{(phase, Stop): _stop for phase in _ALIVE},
 }
