@@ -185,7 +185,8 @@ class Lab:
         def ready() -> str | None:
             if process.poll() is not None:
                 raise LabError(f"miniupnpd ended: {router.log_file.read_text(errors='replace')[-800:]}")
-            return router.location()
+            # The log line comes a moment before the socket for searches.
+            return router.location() if b":076C " in Path(f"/proc/{process.pid}/net/udp").read_bytes() else None
 
         until(ready, 10, f"miniupnpd of {name} listens")
         return router
@@ -278,9 +279,15 @@ class Lab:
         if "is redirected to" not in said:
             raise LabError(f"the neighbour got no mapping: {said}")
 
-    def search(self, target: str = "upnp:rootdevice", *, host: str = CLIENT, seconds: float = 0.4) -> set[str]:
-        """The LOCATIONs that answer one M-SEARCH on the LAN; miniupnpd answers after 0.05 s."""
-        done = self.run(host, [sys.executable, "-ISc", SEARCH, target, str(seconds)])
+    def search(
+        self, target: str = "upnp:rootdevice", *, host: str = CLIENT, expect: int = 0, seconds: float = 3
+    ) -> set[str]:
+        """The LOCATIONs that answer one M-SEARCH on the LAN; returns early once `expect` have come.
+
+        miniupnpd answers after 0.05 s. Without an expectation half a second is waited.
+        """
+        argv = [sys.executable, "-ISc", SEARCH, target, str(seconds if expect else 0.5), str(expect)]
+        done = self.run(host, argv)
         if done.returncode != 0:
             raise LabError(f"search: {done.stderr}")
         return set(done.stdout.split())

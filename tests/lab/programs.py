@@ -34,18 +34,20 @@ with socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "TCP" else sock
 """
 SEARCH = r"""
 import socket, sys, time
-target, seconds = sys.argv[1], float(sys.argv[2])
+target, seconds, expect = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+found = set()
 request = f'M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: "ssdp:discover"\r\nMX: 1\r\nST: {target}\r\n\r\n'
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
     s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 2)
     s.sendto(request.encode(), ("239.255.255.250", 1900))
     end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
+    while (left := end - time.monotonic()) > 0 and not 0 < expect <= len(found):
         s.settimeout(left)
         try:
             lines = s.recv(65536).decode().splitlines()
         except TimeoutError:
             break
         for line in lines:
-            if line.lower().startswith("location:"): print(line[9:].strip())
+            if line.lower().startswith("location:"): found.add(line[9:].strip())
+print("\n".join(found))
 """

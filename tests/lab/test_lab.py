@@ -129,7 +129,7 @@ class Mappings(LabCase):
         self.lab.block_ssdp()
         self.assertEqual(self.lab.search(), set())
         self.lab.unblock_ssdp()
-        self.assertEqual(self.lab.search(), {self.lab.location()})
+        self.assertEqual(self.lab.search(expect=1), {self.lab.location()})
 
     def test_neighbour_holds_a_port_against_the_client(self) -> None:
         self.lab.add_foreign_mapping(9090)
@@ -209,7 +209,7 @@ class Routers(LabCase):
         for name in ("second", "third"):
             self.lab.add_router(name)
         locations = {name: self.lab.location(name) for name in self.lab.routers}
-        self.assertEqual(self.lab.search(), set(locations.values()))
+        self.assertEqual(self.lab.search(expect=3), set(locations.values()))
         self.lab.echo(CLIENT, "UDP", 8080)
         for name in ("router", "second"):
             self.lab.upnpc("-a", CLIENT_ADDRESS, "8080", "9090", "UDP", name=name)

@@ -2,4 +2,4 @@
 
 from twisted.application.service import ServiceMaker
 
-igd = ServiceMaker("txigd", "txigd.service", "UPnP Internet Gateway control point", "igd")  # type: ignore[no-untyped-call]
+igd = ServiceMaker("txigd", "txigd.service", "UPnP Internet Gateway control point", "igd")
