@@ -145,6 +145,7 @@ MAPPINGS: Final = 16  # wanted at once unless the caller raises it (D6)
 RECHECK_SECONDS: Final = 1.0  # after the table changed: one read-back for a burst of changes
 LEASE_SECONDS: Final = 3600  # bounds what a SIGKILL leaves behind to an hour
 LEASE_CEILING_SECONDS: Final = 604_800  # IGD:2 section 2.5: one week
+PINHOLE_LEASE_CEILING_SECONDS: Final = 86_400  # WANIPv6FirewallControl:1: one day, none permanent (Q200)
 VERIFY_SECONDS: Final = 60.0  # each mapping is read back at least this often
 PORT_TRIES: Final = 4  # other external ports after a conflict (Q123, D6)
 PORT_RANGE: Final = (49_152, 65_535)  # Q123

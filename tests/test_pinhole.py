@@ -1,0 +1,153 @@
+"""Pure: wanted pinholes and the machine that keeps them open."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from txigd.errors import InvalidArgument
+from txigd.igd.lease_facts import Added, Denied, Done, Failed, MappingState, Missing, Rest, Unreadable
+from txigd.igd.pinhole import Close, Closed, Extend, Look, Open, Opened, Pinhole, PinholeLease, Seen
+
+US = ipaddress.IPv6Address("2001:db8::7")
+
+
+class PinholeTests(SynchronousTestCase):
+    def test_text(self):
+        self.assertEqual(Pinhole.from_text("tcp:8080"), Pinhole("TCP", 8080))
+        self.assertEqual(str(Pinhole("UDP", 9)), "udp6:9")
+
+    def test_Q200_bad_values_say_what_is_right(self):
+        bad = [
+            {"internal_port": 0},
+            {"remote_port": -1},
+            {"lease_seconds": 0},
+            {"lease_seconds": 86_401},
+            {"protocol": "SCTP"},
+            {"protocol": None},
+            {"remote_host": "11.0.0.1"},
+            {"internal_client": "fe80::1"},
+            {"internal_client": "::1"},
+        ]
+        for fields in bad:
+            with self.subTest(repr(fields)):
+                self.assertRaises(InvalidArgument, Pinhole, **{"protocol": "tcp", "internal_port": 80, **fields})
+        for text in ("tcp", "tcp:", "tcp:x", "tcp:1:2", "icmp:1", "tcp:99999"):
+            self.assertRaises(InvalidArgument, Pinhole.from_text, text)
+
+
+class PinholeLeaseTests(SynchronousTestCase):
+    def lease(self, **more):
+        return PinholeLease(Pinhole("TCP", 8080), client=US, spread=lambda: 0.0, **more)
+
+    def opened(self):
+        lease = self.lease()
+        self.assertEqual(lease.next(0.0), Open(3600))
+        lease.learn(Opened(42), 0.0)
+        self.assertEqual(lease.status.state, MappingState.ACTIVE)
+        return lease
+
+    def test_opened_looked_at_and_extended(self):
+        lease = self.opened()
+        self.assertEqual(lease.next(1.0), Rest(60.0))
+        self.assertEqual(lease.next(60.0), Look(42))
+        lease.learn(Seen(), 60.0)
+        self.assertEqual(lease.next(61.0), Rest(120.0))
+        self.assertEqual(lease.next(1800.0), Extend(42, 3600))
+        lease.learn(Added(), 1800.0)
+        self.assertEqual(lease.next(1801.0), Rest(1860.0))
+
+    def test_Q199_an_id_of_an_earlier_life_is_extended_first(self):
+        lease = self.lease(unique_id=7)
+        self.assertEqual(lease.next(0.0), Extend(7, 3600))
+        lease.learn(Missing(), 0.0)
+        self.assertEqual(lease.next(0.0), Open(3600))
+
+    def test_704_means_a_new_pinhole(self):
+        lease = self.opened()
+        self.assertEqual(lease.next(60.0), Look(42))
+        lease.learn(Missing(), 60.0)
+        self.assertEqual(lease.status.state, MappingState.LOST)
+        self.assertEqual(lease.next(60.0), Open(3600))
+
+    def test_Q198_without_a_way_to_look_it_is_extended_at_half_time(self):
+        lease = self.opened()
+        lease.next(60.0)
+        lease.learn(Unreadable(), 60.0)
+        self.assertEqual(lease.next(61.0), Rest(1800.0))
+        self.assertEqual(lease.next(1800.0), Extend(42, 3600))
+
+    def test_Q196_a_closed_firewall_is_no_retry_storm(self):
+        lease = self.lease()
+        lease.next(0.0)
+        lease.learn(Denied(703, "InboundPinholeNotAllowed"), 0.0)
+        self.assertEqual(lease.status.state, MappingState.REFUSED)
+        self.assertEqual(lease.next(299.0), Rest(300.0))
+        self.assertEqual(lease.next(300.0), Open(3600))
+
+    def test_silence_is_followed_by_an_extension(self):
+        lease = self.opened()
+        lease.next(60.0)
+        lease.learn(Failed("timed out"), 60.0)
+        self.assertEqual(lease.status.state, MappingState.LOST)
+        self.assertEqual(lease.next(61.0), Extend(42, 3600))
+
+    def test_a_restart_voids_the_id(self):
+        lease = self.opened()
+        lease.gateway_restarted(10.0)
+        self.assertEqual(lease.next(10.0), Open(3600))
+
+    def test_release(self):
+        lease = self.opened()
+        lease.release()
+        self.assertEqual(lease.next(5.0), Close(42))
+        lease.learn(Closed(), 5.0)
+        self.assertEqual(lease.next(5.0), Done())
+        self.assertEqual(lease.status.state, MappingState.RELEASED)
+        fresh = self.lease()
+        fresh.release()
+        self.assertEqual(fresh.next(0.0), Done())
+
+    @given(
+        st.lists(
+            st.sampled_from(
+                [
+                    Opened(1),
+                    Added(),
+                    Seen(),
+                    Missing(),
+                    Unreadable(),
+                    Denied(606, ""),
+                    Failed(""),
+                    Closed(),
+                    "release",
+                    "restart",
+                    "recheck",
+                    "silent",
+                ]
+            ),
+            max_size=40,
+        )
+    )
+    def test_any_facts_in_any_order(self, facts):
+        lease, now = self.lease(), 0.0
+        for fact in facts:
+            now += 61.0
+            command = lease.next(now)
+            if isinstance(command, (Extend, Look, Close)):
+                self.assertIsInstance(command.unique_id, int)
+            if fact == "release":
+                lease.release()
+            elif fact == "restart":
+                lease.gateway_restarted(now)
+            elif fact == "recheck":
+                lease.recheck(now)
+            elif fact == "silent":
+                lease.gateway_silent("gone")
+            else:
+                lease.learn(fact, now)
+        if lease.status.state is MappingState.RELEASED:
+            self.assertEqual(lease.next(now), Done())

@@ -1,0 +1,313 @@
+"""One wanted IPv6 pinhole and the machine that keeps it open: facts in with a time, commands out. Pure.
+
+No action lists pinholes, so all that is known of one is the UniqueID that AddPinhole gave (Q199). Sources: IGD:2
+WANIPv6FirewallControl:1 (AddPinhole, UpdatePinhole, errors), quirks Q193-Q200.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from txigd.errors import InvalidArgument
+from txigd.igd.lease_facts import WORKING, Added, Denied, Done, Failed, MappingState, Missing, Rest, Unreadable
+from txigd.limits import (
+    LEASE_SECONDS,
+    PINHOLE_LEASE_CEILING_SECONDS,
+    RENEW_FRACTION,
+    RENEW_JITTER,
+    RETRY_CEILING_SECONDS,
+    RETRY_FIRST_SECONDS,
+    VERIFY_SECONDS,
+)
+
+PROTOCOL_NUMBERS = {"TCP": 6, "UDP": 17}  # Q195
+
+
+@dataclass(frozen=True, slots=True)
+class Pinhole:
+    """An opening in the gateway's IPv6 firewall that somebody wants.
+
+    :param protocol: ``"TCP"`` or ``"UDP"``, any case.
+    :param internal_port: 1 to 65535, on this host.
+    :param remote_host: the only internet host that may come in; None for everybody.
+    :param remote_port: the only port it may come from; 0 for any.
+    :param internal_client: our own stable global address; None to take the one that faces the gateway.
+    :param lease_seconds: 1 to 86400 (Q200).
+    :raises InvalidArgument: saying which value is wrong and what is right.
+    """
+
+    protocol: str
+    internal_port: int
+    remote_host: ipaddress.IPv6Address | None = None
+    remote_port: int = 0
+    internal_client: ipaddress.IPv6Address | None = None
+    lease_seconds: int = LEASE_SECONDS
+
+    def __post_init__(self) -> None:
+        protocol = self.protocol.upper() if isinstance(self.protocol, str) else self.protocol
+        if protocol not in PROTOCOL_NUMBERS:
+            raise InvalidArgument(f"protocol {self.protocol!r}: a pinhole is for TCP or UDP")
+        object.__setattr__(self, "protocol", protocol)
+        for name, least in (("internal_port", 1), ("remote_port", 0)):
+            port = getattr(self, name)
+            if type(port) is not int or not least <= port <= 65535:
+                raise InvalidArgument(f"{name.replace('_', ' ')} {port!r}: ports go from {least} to 65535")
+        if type(self.lease_seconds) is not int or not 1 <= self.lease_seconds <= PINHOLE_LEASE_CEILING_SECONDS:
+            raise InvalidArgument(f"lease of {self.lease_seconds!r} seconds: 1 to {PINHOLE_LEASE_CEILING_SECONDS}")
+        for name in ("remote_host", "internal_client"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _global(name.replace("_", " "), value))
+
+    def __str__(self) -> str:
+        return f"{self.protocol.lower()}6:{self.internal_port}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Pinhole:
+        """Read ``PROTOCOL:PORT``, for example ``tcp:8080``.
+
+        :raises InvalidArgument: saying what is wrong.
+        """
+        protocol, colon, port = text.strip().partition(":")
+        if not colon or not port.isascii() or not port.isdigit() or len(port) > 5:
+            raise InvalidArgument(f"{text!r} is no pinhole: write PROTOCOL:PORT, for example tcp:8080")
+        return cls(protocol, int(port))
+
+
+def _global(name: str, value: Any) -> ipaddress.IPv6Address:
+    try:
+        address = ipaddress.IPv6Address(value)
+    except ValueError:
+        raise InvalidArgument(f"{name} {value!r}: write an IPv6 address") from None
+    if address.is_unspecified or address.is_loopback or address.is_multicast or address.is_link_local:
+        raise InvalidArgument(f"{name} {value!r}: not a global IPv6 address")
+    return address
+
+
+@dataclass(frozen=True, slots=True)
+class PinholeStatus:
+    """One held pinhole at one moment; ``next_attempt`` is on the clock that the facts carried, or None."""
+
+    state: MappingState = MappingState.WAITING
+    unique_id: int | None = None
+    lease_seconds: int = 0
+    reason: str = ""
+    next_attempt: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """AddPinhole gave this UniqueID."""
+
+    unique_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Send AddPinhole."""
+
+    lease_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Send UpdatePinhole."""
+
+    unique_id: int
+    lease_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ask whether the gateway still knows it (GetPinholePackets)."""
+
+    unique_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Send DeletePinhole."""
+
+    unique_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """DeletePinhole was answered; an error means that there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The gateway still knows the pinhole."""
+
+
+PinholeFact = Opened | Added | Seen | Missing | Unreadable | Denied | Failed | Closed
+PinholeCommand = Open | Extend | Look | Close | Rest | Done
+
+
+class _Phase(enum.Enum):
+    OPEN = "add"
+    EXTEND = "renew"
+    LOOK = "is it still there?"
+    REST = "wait"
+    CLOSE = "released: delete"
+    DONE = "released and gone"
+
+
+class PinholeLease:
+    """One wanted pinhole on one gateway.
+
+    :param wanted: what to keep open.
+    :param client: our address, the InternalClient.
+    :param spread: returns a number in [-1, 1], for jitter.
+    :param unique_id: what an earlier life was given; asked about first.
+    """
+
+    def __init__(
+        self,
+        wanted: Pinhole,
+        *,
+        client: ipaddress.IPv6Address,
+        spread: Callable[[], float],
+        unique_id: int | None = None,
+    ) -> None:
+        self.wanted = wanted
+        self.client = wanted.internal_client or client
+        self._spread = spread
+        self._unique_id = unique_id
+        self._phase = _Phase.OPEN if unique_id is None else _Phase.EXTEND
+        self._next_at = 0.0
+        self._renew_at = 0.0
+        self._readable = True
+        self._failures = 0
+        self.status = PinholeStatus(MappingState.ADDING)
+
+    def next(self, now: float) -> PinholeCommand:
+        """The command to carry out now; its outcome comes back through :meth:`learn`."""
+        if self._phase is _Phase.REST and now >= self._next_at:
+            if self._unique_id is None:
+                self._phase = _Phase.OPEN
+            else:
+                renew = now >= self._renew_at or not self._readable
+                self._phase = _Phase.EXTEND if renew else _Phase.LOOK
+        if self._phase is _Phase.REST:
+            return Rest(self._next_at)
+        if self._phase is _Phase.OPEN:
+            return Open(self.wanted.lease_seconds)
+        if self._unique_id is None or self._phase is _Phase.DONE:
+            return Done()
+        if self._phase is _Phase.EXTEND:
+            return Extend(self._unique_id, self.wanted.lease_seconds)
+        return Look(self._unique_id) if self._phase is _Phase.LOOK else Close(self._unique_id)
+
+    def learn(self, fact: PinholeFact, now: float) -> None:
+        """Take the outcome of the last command; what does not fit the phase is ignored."""
+        step = _STEPS.get((self._phase, type(fact)))
+        if step is not None:
+            step(self, fact, now)
+
+    def recheck(self, now: float) -> None:
+        """Something happened to the gateway's firewall: look at the next opportunity."""
+        if self._phase is _Phase.REST:
+            self._next_at = now
+
+    def gateway_restarted(self, now: float) -> None:
+        """Its pinholes are gone, or belong to somebody else now: UniqueIDs start anew."""
+        if self._phase in (_Phase.CLOSE, _Phase.DONE):
+            return
+        self._unique_id, self._readable, self._failures = None, True, 0
+        self._phase = _Phase.OPEN
+        if self.status.state in WORKING:
+            self._say(MappingState.LOST, "the gateway restarted")
+
+    def gateway_silent(self, reason: str) -> None:
+        """The gateway went away; the pinhole stays wanted."""
+        if self.status.state is not MappingState.RELEASED:
+            self._say(MappingState.LOST if self.status.state in WORKING else self.status.state, reason)
+
+    def release(self) -> None:
+        """The pinhole is no longer wanted: delete it, then be done."""
+        if self._phase in (_Phase.CLOSE, _Phase.DONE):
+            return
+        if self._unique_id is None:
+            self._finish()
+        else:
+            self._phase = _Phase.CLOSE
+
+    def _opened(self, fact: Opened, now: float) -> None:
+        self._unique_id = fact.unique_id
+        self._held(now)
+
+    def _extended(self, fact: Added, now: float) -> None:
+        self._held(now)
+
+    def _held(self, now: float) -> None:
+        lease = self.wanted.lease_seconds
+        self._failures = 0
+        self._renew_at = now + lease * (RENEW_FRACTION + RENEW_JITTER * self._spread())
+        self.status = PinholeStatus(MappingState.ACTIVE, self._unique_id, lease)
+        self._rest(min(self._renew_at - now, VERIFY_SECONDS), now)
+
+    def _seen(self, fact: Seen, now: float) -> None:
+        self._failures = 0
+        self._rest(min(max(0.0, self._renew_at - now), VERIFY_SECONDS), now)
+
+    def _blind(self, fact: Unreadable, now: float) -> None:
+        self._readable = False
+        self._phase, self._next_at = _Phase.REST, max(now, self._renew_at)
+
+    def _missing(self, fact: Missing, now: float) -> None:
+        """704: a UniqueID is never used again for the same pinhole, so it is added anew."""
+        self._unique_id = None
+        if self.status.state in WORKING:
+            self._say(MappingState.LOST, "gone from the gateway's firewall")
+        self._phase = _Phase.OPEN
+
+    def _denied(self, fact: Denied, now: float) -> None:
+        self._unique_id = None
+        self._say(MappingState.REFUSED, f"error {fact.code} {fact.text}".strip())
+        self._rest(RETRY_CEILING_SECONDS, now)
+
+    def _failed(self, fact: Failed, now: float) -> None:
+        self.gateway_silent(fact.text)
+        self._failures += 1
+        pause: float = min(RETRY_FIRST_SECONDS * 2 ** min(self._failures - 1, 16), RETRY_CEILING_SECONDS)
+        self._renew_at = now  # whatever was asked may have been lost: extend, not just look
+        self._rest(pause * (1 + RENEW_JITTER * self._spread()), now)
+
+    def _closed(self, fact: PinholeFact, now: float) -> None:
+        self._finish()
+
+    def _finish(self) -> None:
+        self._phase = _Phase.DONE
+        self._say(MappingState.RELEASED, "")
+
+    def _rest(self, seconds: float, now: float) -> None:
+        self._phase, self._next_at = _Phase.REST, now + seconds
+        self.status = replace(self.status, next_attempt=self._next_at)
+
+    def _say(self, state: MappingState, reason: str) -> None:
+        self.status = PinholeStatus(state, self._unique_id, 0, reason)
+
+
+# (what was asked, what came back) -> what follows; a pair that is not listed came out of turn.
+_STEPS: dict[tuple[_Phase, type], Callable[[PinholeLease, Any, float], None]] = {
+    (_Phase.OPEN, Opened): PinholeLease._opened,
+    (_Phase.OPEN, Denied): PinholeLease._denied,
+    (_Phase.OPEN, Failed): PinholeLease._failed,
+    (_Phase.EXTEND, Added): PinholeLease._extended,
+    (_Phase.EXTEND, Missing): PinholeLease._missing,
+    (_Phase.EXTEND, Denied): PinholeLease._denied,
+    (_Phase.EXTEND, Failed): PinholeLease._failed,
+    (_Phase.LOOK, Seen): PinholeLease._seen,
+    (_Phase.LOOK, Missing): PinholeLease._missing,
+    (_Phase.LOOK, Unreadable): PinholeLease._blind,
+    (_Phase.LOOK, Denied): PinholeLease._blind,
+    (_Phase.LOOK, Failed): PinholeLease._failed,
+    (_Phase.CLOSE, Closed): PinholeLease._closed,
+    (_Phase.CLOSE, Failed): PinholeLease._closed,
+}
