@@ -26,7 +26,7 @@ from txigd.limits import HTTP_CONNECT_SECONDS
 from txigd.upnp.http_connection import DeviceConnection
 from txigd.upnp.http_reply import Reply, ReplyReader
 from txigd.upnp.http_request import default_user_agent, request_octets
-from txigd.upnp.url import DeviceURL
+from txigd.upnp.url import DeviceURL, IPAddress
 
 USER_AGENT: Final = default_user_agent()
 _DONE: Any = Failure(ResponseDone())
@@ -141,6 +141,7 @@ class DeviceAgent:
     :param body_cap: octets of body at most.
     :param seconds: budget of a request, from connect to the last octet of the reply.
     :param user_agent: sent unless the request has a User-Agent of its own.
+    :param source: our own address to send from; None leaves it to the system.
     :param on_connection: called with each :class:`DeviceConnection` before it opens.
     """
 
@@ -153,6 +154,7 @@ class DeviceAgent:
         seconds: float,
         connect_seconds: float = HTTP_CONNECT_SECONDS,
         user_agent: str = USER_AGENT,
+        source: IPAddress | None = None,
         on_connection: Callable[[DeviceConnection], object] | None = None,
     ) -> None:
         self._reactor = reactor
@@ -161,6 +163,7 @@ class DeviceAgent:
         self._seconds = seconds
         self._connect_seconds = connect_seconds
         self._user_agent = user_agent
+        self._source = source
         self._on_connection = on_connection
 
     def request(
@@ -201,7 +204,7 @@ class DeviceAgent:
         )
         if self._on_connection is not None:
             self._on_connection(connection)
-        connection.open(self._device.host, self._device.port)
+        connection.open(self._device.host, self._device.port, self._source)
         return connection.done.addCallback(DeviceResponse)
 
     def _target(self, uri: bytes) -> str:
@@ -226,12 +229,19 @@ class Exchange:
     :param reactor: offers IReactorTCP and IReactorTime.
     :param user_agent: product tokens, ASCII.
     :param connect_seconds: what a connection may take of an exchange's budget.
+    :param source: our own address to send from (Q193); None leaves it to the system.
     """
 
     def __init__(
-        self, reactor: Any, *, user_agent: str = USER_AGENT, connect_seconds: float = HTTP_CONNECT_SECONDS
+        self,
+        reactor: Any,
+        *,
+        user_agent: str = USER_AGENT,
+        connect_seconds: float = HTTP_CONNECT_SECONDS,
+        source: IPAddress | None = None,
     ) -> None:
         self._reactor = reactor
+        self._source = source
         self._connect_seconds = connect_seconds
         self._user_agent = user_agent
         self._cookies = NoCookies()
@@ -266,6 +276,7 @@ class Exchange:
             seconds=seconds,
             connect_seconds=self._connect_seconds,
             user_agent=self._user_agent,
+            source=self._source,
             on_connection=self._opened,
         )
         client = HTTPClient(agent, self._cookies, Octets)

@@ -52,12 +52,18 @@ class DeviceConnection(Protocol):
         self._zone = ""
         self._local: IPAddress | None = None
 
-    def open(self, host: IPAddress, port: int) -> None:
+    def open(self, host: IPAddress, port: int, source: IPAddress | None = None) -> None:
         """Connect to the literal address; no name is ever resolved, a zone goes to the socket only."""
         self._zone = getattr(host, "scope_id", None) or ""
         left = self._ends - self._reactor.seconds()
         try:
-            self._connector = self._reactor.connectTCP(str(host), port, _SingleConnection(self), timeout=left)
+            self._connector = self._reactor.connectTCP(
+                str(host),
+                port,
+                _SingleConnection(self),
+                timeout=left,
+                bindAddress=None if source is None else (str(source), 0),
+            )
         except OSError as failed:
             # the zone names no interface
             self._outcome = ConnectFailed(f"no way to {host}: {failed.strerror}")
