@@ -147,6 +147,7 @@ class NotifyChannel(http.HTTPChannel):
         self._body: BodyReader | None = None
         self._arrival: Arrival | None = None
         self._answered = False
+        self._ended = False
         self._deliver: Callable[[], None] | None = None
         self._settling: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
@@ -173,6 +174,7 @@ class NotifyChannel(http.HTTPChannel):
 
     def readConnectionLost(self) -> None:
         """The peer has sent all; it may still read (Q178: a body that ends at close)."""
+        self._ended = True
         if self._answered:
             self._connection.loseConnection()
         elif self._body is not None:
@@ -266,7 +268,7 @@ class NotifyChannel(http.HTTPChannel):
         self._answered = True
         if self._settling is not None and self._settling.active():
             self._settling.cancel()
-        if self._body is not None and self._body.drained:
+        if self._ended or (self._body is not None and self._body.drained):
             self._connection.loseConnection()
             return
         self._connection.loseWriteConnection()
