@@ -13,7 +13,7 @@ SUMMARY ?= $(VENV)/test-summary
 COVERAGE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test trial lint types layers docs cover demo run lab bench clean
+.PHONY: help venv test trial lint types layers docs cover demo run lab bench ids clean
 
 help:  ## this list
 	@echo "txigd: a UPnP Internet Gateway control point for Twisted"
@@ -74,6 +74,9 @@ lab: $(READY)  ## a shell behind a real miniupnpd in network namespaces
 
 bench: $(READY)  ## the measurements in bench/
 	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+ids: $(READY)  ## which quirk, fault and threat is shown by which test
+	@$(BIN)/python -m tests.ids
 
 clean:  ## remove everything that was made here
 	rm -rf $(VENV) build dist *.egg-info docs/_build _trial_temp* .coverage .coverage.* htmlcov .mypy_cache .ruff_cache \

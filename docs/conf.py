@@ -11,6 +11,8 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tests.ids.found import found as found_ids  # noqa: E402
+
 project = "txigd"
 author = "txigd contributors"
 project_copyright = "2026, txigd contributors"
@@ -39,20 +41,13 @@ autodoc_preserve_defaults = True
 
 TICKED = {"quirks", "faults", "threats"}
 ROW = re.compile(r"^\| ([A-Z][0-9]+) \|.*\|$")
-NAMED = re.compile(r"def test_([A-Z][0-9]+)_")
-
-
-def tested_ids() -> set[str]:
-    """Every id that the name of some test bears, as in test_Q016_folded_location."""
-    files = (ROOT / "tests").rglob("test_*.py")
-    return {name for file in files for name in NAMED.findall(file.read_text(encoding="utf-8"))}
 
 
 def tick(app: Sphinx, page: str, source: list[str]) -> None:
     """Add a last column to the tables of ids: whether a test of that name exists."""
     if page not in TICKED:
         return
-    tested = tested_ids()
+    tested = found_ids()
     lines = []
     for line in source[0].splitlines():
         row = ROW.match(line)
