@@ -6,7 +6,6 @@ port is carried to its internal client. Made for tests and demonstrations; not a
 
 from __future__ import annotations
 
-import socket
 import uuid
 from collections import deque
 from collections.abc import Collection, Mapping
@@ -18,26 +17,23 @@ from twisted.application.service import Service
 from twisted.internet import defer
 from twisted.internet.task import deferLater
 
-from txigd.errors import AddressingError, InvalidArgument
+from txigd.errors import InvalidArgument
 from txigd.limits import SIMULATED_REQUESTS
-from txigd.testing.announcer import Announced, Announcer
-from txigd.testing.door import Door
+from txigd.testing.boot import Boot, Setup
 from txigd.testing.entry import Entry
 from txigd.testing.faults import Fault, Faults
 from txigd.testing.line import CONNECTED, Line
-from txigd.testing.publisher import Publisher, Subscription
+from txigd.testing.publisher import Subscription
 from txigd.testing.relay import Relay
 from txigd.testing.rules import Rules
 from txigd.testing.state import State
 from txigd.testing.table import MappingTable
-from txigd.testing.tree import CONNECTIONS, DESCRIPTION_PATH, Tree
-from txigd.testing.web import Seen, Web
-from txigd.upnp import addressing
+from txigd.testing.tree import CONNECTIONS, Tree
+from txigd.testing.web import Seen
 
 _BOOT_IDS: Final = 1 << 31
 _REFUSED_SUBSCRIBE: Final = 412  # what gateways answer that do not want to be subscribed to (F06)
 _REFUSED_ACTION: Final = 401  # Q151
-_MICROSOFT: Final = ("microsoft", "fdssdp")
 
 
 class SimulatedGateway(Service):
@@ -123,22 +119,30 @@ class SimulatedGateway(Service):
             raise InvalidArgument(f"connection {connection!r}: use one of {', '.join(CONNECTIONS)}")
         self.udn = udn or f"uuid:{uuid.uuid4()}"
         self.version = version
-        self.address = address
-        self.link = link
         self.friendly_name = friendly_name
-        self.max_age = max_age
         self.silent_events = silent_events
         self.silent_drops = silent_drops
         self._reactor = reactor
         self._clock = clock or reactor
         self._random = random or Random()
-        self._http_port = http_port
-        self._ssdp_port = ssdp_port if ssdp else 0
         self._shape: dict[str, Any] = {"connection": connection, "extra_services": extra_services}
-        self._urls, self._url_base, self._check_host = urls, url_base, check_host
-        self._rhythm: dict[str, Any] = {"notify_seconds": notify_seconds, "answer_seconds": answer_seconds}
-        self._granted_seconds = granted_seconds
-        self._boot_id = int(self._clock.seconds()) % _BOOT_IDS or 1
+        self._setup = Setup(
+            address=address,
+            link=link,
+            ssdp_port=ssdp_port if ssdp else 0,
+            notify_seconds=notify_seconds,
+            answer_seconds=answer_seconds,
+            max_age=max_age,
+            granted_seconds=granted_seconds,
+            urls=urls,
+            url_base=url_base,
+            check_host=check_host,
+            old_tree=lambda prefix: self._tree(version=1, prefix=prefix),
+        )
+        self._next_port = http_port
+        self._next_boot_id = int(self._clock.seconds()) % _BOOT_IDS or 1
+        self._boot: Boot | None = None
+        self._last: Boot | None = None
         self._lock = defer.DeferredLock()
         self._timer: Any = None
         self._faults = Faults()
@@ -158,23 +162,29 @@ class SimulatedGateway(Service):
             hide_private_address=hide_private_address,
         )
         self._relay = Relay(reactor, wan_address, self._state.traffic) if relay else None
-        self._publisher: Publisher | None = None
-        self._announcer: Announcer | None = None
-        self._door: Door | None = None
-        self._web: Web | None = None
         self._requests: deque[Seen] = deque(maxlen=SIMULATED_REQUESTS)
 
     # -- what it is --------------------------------------------------------------------------------------------------
 
     @property
+    def address(self) -> str:
+        """Where it lives; empty before the start if it is to be taken from the link."""
+        return self._last.address if self._last else self._setup.address
+
+    @property
     def port(self) -> int:
-        """The port of the web server; 0 before the start."""
-        return self._http_port
+        """The port of the web server, the latest one after a stop; 0 before the first start."""
+        return self._last.port if self._last else 0
 
     @property
     def location(self) -> str:
-        """The URL of the description."""
-        return f"{self._origin}{self._state.tree.prefix}{DESCRIPTION_PATH}"
+        """The URL of the description, the latest one after a stop; empty before the first start."""
+        return self._last.location if self._last else ""
+
+    @property
+    def boot_id(self) -> int:
+        """BOOTID.UPNP.ORG."""
+        return self._last.boot_id if self._last else self._next_boot_id
 
     @property
     def mappings(self) -> MappingTable:
@@ -189,7 +199,7 @@ class SimulatedGateway(Service):
     @property
     def subscribers(self) -> tuple[Subscription, ...]:
         """The live subscriptions."""
-        return self._publisher.subscribers if self._publisher else ()
+        return self._boot.publisher.subscribers if self._boot else ()
 
     @property
     def state(self) -> State:
@@ -197,14 +207,10 @@ class SimulatedGateway(Service):
         return self._state
 
     @property
-    def boot_id(self) -> int:
-        """BOOTID.UPNP.ORG."""
-        return self._boot_id
-
-    @property
     def problems(self) -> tuple[str, ...]:
         """What does not work, as sentences: sockets and ports that could not be opened."""
-        found = list(self._announcer.problems) if self._announcer else []
+        announcer = self._boot.announcer if self._boot else None
+        found = list(announcer.problems) if announcer else []
         if self._relay is not None:
             found += [f"{key[2]} port {key[1]}: {text}" for key, text in self._relay.problems.items()]
         return tuple(found)
@@ -254,70 +260,41 @@ class SimulatedGateway(Service):
             await deferLater(self._clock, seconds)
         if not self.running:  # stopped meanwhile
             return
-        self._boot_id = self._boot_id % (_BOOT_IDS - 1) + 1
         if new_port:
-            self._http_port = 0
+            self._next_port = 0
             self._state.tree = self._tree(prefix=f"/{self._random.getrandbits(32):08x}")
         self._state.reboot(keep_mappings=keep_mappings)
         self._state.line.cut("ERROR_NONE")
         self._open()
 
     def _open(self) -> None:
-        if not self.address:
-            self.address = _address_of(self.link)
-        self._publisher = Publisher(
+        boot = Boot(
             self._reactor,
             self._clock,
-            self._faults,
-            address=self.address,
-            granted_seconds=self._granted_seconds,
-        )
-        self._web = Web(
-            self._clock,
+            self._setup,
             self._state,
-            self._publisher,
             self._faults,
             self._requests,
+            boot_id=self._next_boot_id,
+            port=self._next_port,
             changed=self.update,
-            authority=(lambda: self._origin.removeprefix("http://")) if self._check_host else None,
-            description=self._description,
+            random=self._random,
         )
-        self._door = Door(self._reactor, self._web)
-        self._door.open(self.address, self._http_port)
-        self._http_port = self._door.port
-        now = self._clock.seconds()
-        if self._state.line.status != CONNECTED:
-            self._state.line.connect(now)
-        if self._ssdp_port:
-            self._announcer = Announcer(
-                self._reactor,
-                self._clock,
-                lambda: self._state.tree,
-                lambda: Announced(self.location, self.max_age, self._boot_id, self._state.tree.config_id),
-                address=self.address,
-                link_index=socket.if_nametoindex(self.link) if self.link else 0,
-                port=self._ssdp_port,
-                random=self._random,
-                **self._rhythm,
-            )
-            self._announcer.open()
-            self._announcer.start()
+        boot.open()
+        self._boot = self._last = boot
+        self._next_port = boot.port
+        self._next_boot_id = boot.boot_id % (_BOOT_IDS - 1) + 1
+        if self._state.line.carrier and self._state.line.status != CONNECTED:
+            self._state.line.connect(self._clock.seconds())
         self.update()
 
     async def _close(self, *, silent: bool) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        announcer, door, web, publisher = self._announcer, self._door, self._web, self._publisher
-        self._announcer = self._door = self._web = self._publisher = None
-        if announcer is not None:
-            await announcer.stop(silent=silent)
-        if web is not None:
-            web.stop()
-        if door is not None:
-            await door.close()
-        if publisher is not None:
-            await publisher.forget()
+        boot, self._boot = self._boot, None
+        if boot is not None:
+            await boot.close(silent=silent)
         if self._relay is not None:
             await self._relay.stop()
 
@@ -390,31 +367,27 @@ class SimulatedGateway(Service):
 
     def announce(self) -> None:
         """Send all announcements now."""
-        if self._announcer is not None:
-            self._announcer.alive()
+        if self._boot is not None and self._boot.announcer is not None:
+            self._boot.announcer.alive()
 
     def say_goodbye(self) -> None:
         """Send byebye now, without leaving."""
-        if self._announcer is not None:
-            self._announcer.byebye()
+        if self._boot is not None and self._boot.announcer is not None:
+            self._boot.announcer.byebye()
 
     def update(self, *, silent: bool = False) -> None:
         """Make a changed state true: relay, events, timers. ``silent``: nobody is told."""
         now = self._clock.seconds()
         self._state.advance(now)
-        if self._relay is not None and self.running:
+        if self._relay is not None and self._boot is not None:
             self._relay.follow(self._state.active_entries())
-        if self._publisher is not None:
+        if self._boot is not None:
             for name in self._state.tree.services:
                 values = self._state.evented(name)
-                self._publisher.publish(name, values, silent=silent or self.silent_events)
+                self._boot.publisher.publish(name, values, silent=silent or self.silent_events)
         self._schedule(now)
 
     # -- inside --------------------------------------------------------------------------------------------------------
-
-    @property
-    def _origin(self) -> str:
-        return f"http://{self.address}:{self._http_port}"
 
     def _tree(self, *, version: int = 0, prefix: str = "") -> Tree:
         return Tree(
@@ -425,18 +398,12 @@ class SimulatedGateway(Service):
             **self._shape,
         )
 
-    def _description(self, user_agent: str) -> bytes:
-        tree = self._state.tree
-        if tree.version > 1 and any(word in user_agent.lower() for word in _MICROSOFT):
-            tree = self._tree(version=1, prefix=tree.prefix)  # Microsoft's clients do not take version 2
-        return tree.description(self._origin, urls=self._urls, url_base=self._url_base)
-
     def _schedule(self, now: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         due = self._state.next_change()
-        if due is not None and self._door is not None:
+        if due is not None and self._boot is not None:
             self._timer = self._clock.callLater(max(0.0, due - now), self._tick)
 
     def _tick(self) -> None:
@@ -448,10 +415,3 @@ def _refusals(refuse: Collection[str] | Mapping[str, Fault]) -> Mapping[str, Fau
     if isinstance(refuse, Mapping):
         return refuse
     return {name: _REFUSED_SUBSCRIBE if name == "SUBSCRIBE" else _REFUSED_ACTION for name in refuse}
-
-
-def _address_of(link_name: str) -> str:
-    for link in addressing.links([link_name]):
-        if link.ipv4 is not None:
-            return str(link.ipv4)
-    raise AddressingError(f"{link_name} has no IPv4 address")
