@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from collections import Counter
-from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -46,7 +46,7 @@ class Ear(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         self.raw.append(datagram)
         self.senders.add(addr)
-        with suppress(BadMessage):
+        with contextlib.suppress(BadMessage):
             self.heard.append(message.parse(datagram))
 
     def kinds(self) -> Counter[Kind]:
@@ -221,7 +221,7 @@ class SearchTests(AnnouncerCase):
         taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(taken.close)
         taken.bind(("127.0.0.1", self.ssdp_port))
-        gateway = self.gateway()
+        self.gateway()
         found = await self.search("upnp:rootdevice")
         self.assertEqual(len(found), 1)
         ((_, port),) = self.own.senders
