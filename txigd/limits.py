@@ -40,6 +40,9 @@ SOCKET_RETRY_SECONDS: Final = 5.0  # a socket that could not be made: a new IPv6
 LOG_AGAIN_SECONDS: Final = 60.0  # F15, B11: the same trouble is logged once in this time
 SEARCH_AGAIN_SECONDS: Final = 300.0  # while no gateway is up
 BYEBYE_PROBE_SECONDS: Final = 30.0  # at most one probe per device in this time (A5)
+CACHE_SECONDS: Final = 1.0  # for all questions to a minissdpd; it answers from memory, in milliseconds
+CACHE_OCTETS: Final = 16 * 1024  # of one answer; minissdpd cuts its own at 4 KiB
+CACHE_ENTRIES: Final = 16  # taken from a minissdpd at once: they name hosts that did not speak to us
 
 # -- addressing ------------------------------------------------------------------------------------------------------
 LINKS: Final = 32  # links watched at once; container hosts have hundreds of dead veths
@@ -130,6 +133,16 @@ EVENT_CALLBACK_SECONDS: Final = 1.0  # F13: a flood of events becomes one callba
 CALLBACK_LINE_OCTETS: Final = 4 * 1024  # one header line (threats section 4)
 NOTIFY_SETTLE_SECONDS: Final = 0.5  # F12, Q178: wait for octets that length and root element disagree about
 CALLBACK_LINGER_SECONDS: Final = 2.0  # closing on unread octets resets the connection and loses our answer (Q174)
+EVENT_PORT: Final = 7900  # of multicast events (UDA 1.1 section 4.3)
+EVENT_GROUP_V4: Final = "239.255.255.246"
+EVENT_GROUP_V6_LINK: Final = "ff02::130"
+EVENT_GROUP_V6_SITE: Final = "ff05::130"
+EVENT_OCTETS: Final = 8 * 1024  # of one multicast event; it is meant to fit one packet
+EVENTS_PER_SOURCE_PER_SECOND: Final = 20  # multicast ones; nobody answers them, so nothing slows a sender down
+EVENTS_PER_SECOND: Final = 100  # of all sources together: each may cost an XML document
+EVENT_PUBLISHERS: Final = 256  # services whose last SEQ is remembered, as many as may be observed
+EVENT_REPEATS: Final = 16  # copies of so many SEQs back are repeats, anything older is a new count
+EVENT_REPEAT_SECONDS: Final = 30.0  # without BOOTID, what comes after a silence like this is a new count
 
 # -- WAN state ---------------------------------------------------------------------------------------------------------
 SETTLE_SECONDS: Final = 0.15  # quiet after an event before the read: miniupnpd's first event has the old value
@@ -137,6 +150,9 @@ SETTLE_CEILING_SECONDS: Final = 0.5  # a storm of events delays the read this lo
 CONFIRM_SECONDS: Final = 1.5  # second read after a burst: 10-31 % of address changes get lost at miniupnpd
 POLL_SECONDS: Final = 30.0  # link drops are never evented by miniupnpd; 30 s is the promised bound for polled changes
 UNREACHABLE_READS: Final = 2  # failed reads in a row before a gateway counts as unreachable
+TRAFFIC_SECONDS: Final = 10.0  # between two readings of counters; ui4 octets wrap within 34 s at 1 Gbit/s
+LINK_PROPERTIES_SECONDS: Final = 300.0  # line rates hardly ever change
+RATE_CEILING: Final = 12_500_000_000.0  # octets a second, 100 Gbit/s: what is counted faster is nonsense (Q152)
 OBSERVERS: Final = 1024
 WAITERS: Final = 1024
 
