@@ -1,4 +1,4 @@
-"""The adopted UDP ports of discovery: one for each socket that the links need, and what is wrong with them.
+"""The adopted UDP ports on the links: one for each socket that they need, and what is wrong with them.
 
 Knows the reactor and sockets.py, nothing of what a datagram says. A socket that fails is remembered, logged once and
 tried again; it never stops another one.
@@ -26,6 +26,7 @@ from txigd.upnp.discovery.sockets import Endpoint, Role
 from txigd.upnp.url import IPAddress, without_zone
 
 OpenSocket = Callable[[Endpoint, int], socket.socket]
+Needed = Callable[[Link], tuple[Endpoint, ...]]
 
 
 class Received(Protocol):
@@ -39,6 +40,8 @@ class Ports:
 
     :param received: called for every datagram but our own, in the reactor turn in which it arrives.
     :param opened: called with the endpoints that a later try could open after all.
+    :param needed: the endpoints that a link needs.
+    :param octets: of a datagram at most; one that is larger shows by having one octet more.
     """
 
     log = Logger()
@@ -51,6 +54,8 @@ class Ports:
         *,
         search_port: int = 0,
         open_socket: OpenSocket = sockets.open_socket,
+        needed: Needed = sockets.endpoints,
+        octets: int = limits.DATAGRAM_OCTETS,
     ) -> None:
         self._reactor = reactor
         self._adopt = IReactorSocket(reactor).adoptDatagramPort
@@ -58,6 +63,8 @@ class Ports:
         self._opened = opened
         self._search_port = search_port
         self._open_socket = open_socket
+        self._needs = needed
+        self._octets = octets
         self._needed: tuple[Endpoint, ...] = ()
         self._ports: dict[Endpoint, SSDPPort] = {}
         self._own: set[tuple[str, int]] = set()
@@ -88,7 +95,7 @@ class Ports:
 
         :return: the endpoints that came.
         """
-        self._needed = tuple(dict.fromkeys(endpoint for link in links for endpoint in sockets.endpoints(link)))
+        self._needed = tuple(dict.fromkeys(endpoint for link in links for endpoint in self._needs(link)))
         for endpoint in [endpoint for endpoint in self._ports if endpoint not in self._needed]:
             self._close(endpoint)
         self._problems = {key: text for key, text in self._problems.items() if key[1] in self._needed}
@@ -132,7 +139,7 @@ class Ports:
                 own = made.getsockname()[:2] if endpoint.role is Role.SEARCH else None
                 port = SSDPPort(self, endpoint, own)
                 # one octet more than is allowed, so that a truncated datagram shows (A1)
-                port.listening = self._adopt(made.fileno(), endpoint.family, port, limits.DATAGRAM_OCTETS + 1)
+                port.listening = self._adopt(made.fileno(), endpoint.family, port, self._octets + 1)
         except OSError as error:
             self._trouble(key, _cannot_open(endpoint, error))
             return False
@@ -205,7 +212,10 @@ class Ports:
         if self._ports.get(port.endpoint) is not port:
             return
         self._remove(port.endpoint)
-        self._trouble(("open", port.endpoint), f"{port.endpoint.link_name}: the socket for SSDP was lost")
+        self._trouble(
+            ("open", port.endpoint),
+            f"{port.endpoint.link_name}: the socket for {port.endpoint.address} was lost",
+        )
         self._open_later()
 
     def _rejoin_groups(self) -> None:
@@ -282,7 +292,7 @@ def _cannot_open(endpoint: Endpoint, error: OSError) -> str:
         return f"{endpoint.link_name}: cannot search from {without_zone(endpoint.address)}: {_said(error)}"
     if error.errno == errno.EADDRINUSE:  # D2
         return (
-            f"{endpoint.link_name}: another program holds UDP port {limits.SSDP_PORT} for itself; "
-            f"announcements to {endpoint.address} are not heard, searching goes on"
+            f"{endpoint.link_name}: another program holds UDP port {endpoint.port} for itself; "
+            f"what is sent to {endpoint.address} is not heard, everything else goes on"
         )
     return f"{endpoint.link_name}: cannot listen to {endpoint.address}: {_said(error)}"

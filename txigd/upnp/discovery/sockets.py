@@ -1,4 +1,4 @@
-"""The sockets of SSDP: which a link needs, and how each is made ready.
+"""The sockets of SSDP: which a link needs, and how each is made ready; other groups are listened to in the same way.
 
 Knows the socket module and links; no Twisted, no messages. Every option is set here, because the reactor only adopts
 the descriptor: Twisted's own multicast calls choose no interface on IPv6 and share port 1900 badly.
@@ -11,6 +11,7 @@ import enum
 import ipaddress
 import socket
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,7 +45,7 @@ class Endpoint:
     """One socket that a link needs. Two equal ones are the same socket; an address that changes makes another.
 
     ``address`` is the group of a LISTEN socket, our own address (with zone) of a SEARCH socket; ``groups`` is where
-    a SEARCH socket sends multicast searches, empty where it is for unicast only.
+    a SEARCH socket sends multicast searches, empty where it is for unicast only; ``port`` is that of a LISTEN socket.
     """
 
     role: Role
@@ -52,6 +53,7 @@ class Endpoint:
     link_index: int
     address: IPAddress
     groups: tuple[IPAddress, ...] = ()
+    port: int = SSDP_PORT
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -67,28 +69,38 @@ def endpoints(link: Link) -> tuple[Endpoint, ...]:
     """
     if not link.up:
         return ()
-    v4: tuple[IPAddress, ...] = (GROUP_V4,) if link.multicast or link.loopback else ()
-    v6: tuple[IPAddress, ...] = (GROUP_V6_LINK, GROUP_V6_SITE) if link.multicast and not link.loopback else ()
+    listened = listeners(link, (GROUP_V4, GROUP_V6_LINK, GROUP_V6_SITE))
+    groups = [one.address for one in listened]
+    v4 = tuple(group for group in groups if group.version == 4)
+    v6 = tuple(group for group in groups if group.version == 6)
     needed: list[Endpoint] = []
-    listened: list[IPAddress] = []
     if link.ipv4 is not None:
         needed.append(Endpoint(Role.SEARCH, link.name, link.index, link.ipv4, v4))
-        listened.extend(v4)
     local, routable = link.ipv6_link_local, link.ipv6_routable
     if local is not None:
         needed.append(Endpoint(Role.SEARCH, link.name, link.index, local, v6[:1] if routable else v6))
     if routable is not None:
         needed.append(Endpoint(Role.SEARCH, link.name, link.index, routable, v6[1:]))
-    if local is not None or routable is not None:
-        listened.extend(v6)
-    needed.extend(Endpoint(Role.LISTEN, link.name, link.index, group) for group in listened)
-    return tuple(needed)
+    return (*needed, *listened)
+
+
+def listeners(link: Link, groups: Sequence[IPAddress], port: int = SSDP_PORT) -> tuple[Endpoint, ...]:
+    """A LISTEN endpoint for each of the groups that can be heard on the link: those of its address families. Pure."""
+    if not link.up:
+        return ()
+    heard: set[int] = set()
+    if link.ipv4 is not None and (link.multicast or link.loopback):
+        heard.add(4)
+    if (link.ipv6_link_local or link.ipv6_routable) and link.multicast and not link.loopback:
+        heard.add(6)
+    wanted = [group for group in groups if group.version in heard]
+    return tuple(Endpoint(Role.LISTEN, link.name, link.index, group, port=port) for group in wanted)
 
 
 def open_socket(endpoint: Endpoint, port: int = 0) -> socket.socket:
     """A non-blocking socket for the endpoint, ready to be adopted.
 
-    :param port: local port of a SEARCH socket, 0 for any; a LISTEN socket is always on port 1900.
+    :param port: local port of a SEARCH socket, 0 for any; a LISTEN socket is on the port of its endpoint.
     :raises OSError: as the system says; EADDRINUSE if another program holds the port for itself (D2).
     """
     made = socket.socket(endpoint.family, socket.SOCK_DGRAM)
@@ -109,18 +121,18 @@ def open_socket(endpoint: Endpoint, port: int = 0) -> socket.socket:
 
 
 def _listen(made: socket.socket, endpoint: Endpoint) -> None:
-    """Bind to the group itself, so that unicast to port 1900, which may be meant for another program, is not taken."""
+    """Bind to the group itself, so that unicast to the port, which may be meant for another program, is not taken."""
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if endpoint.address.version == 4:
         # without it a socket hears every group that any socket of this host joined, on every link (D1)
         if hasattr(socket, "SO_BINDTODEVICE"):
             made.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-        made.bind((str(endpoint.address), SSDP_PORT))
+        made.bind((str(endpoint.address), endpoint.port))
     else:
         # the zone in bind() ties ff02::c to the link, but the kernel ignores it for the wider ff05::c
         if hasattr(socket, "SO_BINDTODEVICE"):
             made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, endpoint.link_name.encode())
-        made.bind((str(endpoint.address), SSDP_PORT, 0, endpoint.link_index))
+        made.bind((str(endpoint.address), endpoint.port, 0, endpoint.link_index))
     join(made, endpoint)
 
 

@@ -47,9 +47,14 @@ class Sources:
 
     Each source has a budget of its own. Together they have a larger one, so that a host that forges many sources gets
     no further; the routers are not counted in it, so that such a flood does not hide the gateway.
+
+    :param per_source: datagrams of one source a second.
+    :param together: datagrams of all sources a second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, per_source: int = SSDP_PER_SOURCE_PER_SECOND, together: int = SSDP_PER_SECOND) -> None:
+        self._per_source = per_source
+        self._together = together
         self._sources: OrderedDict[tuple[int, str], _Source] = OrderedDict()
         self._all = _Window()
         self._trusted: frozenset[IPAddress] = frozenset()
@@ -74,9 +79,9 @@ class Sources:
             self._sources.move_to_end(key)
         if source.address is None:
             return OFF_LINK
-        if not source.window.passes(now, SSDP_PER_SOURCE_PER_SECOND):
+        if not source.window.passes(now, self._per_source):
             return TOO_MANY
-        if not source.trusted and not self._all.passes(now, SSDP_PER_SECOND):
+        if not source.trusted and not self._all.passes(now, self._together):
             return TOO_MANY
         return source.address
 
