@@ -196,19 +196,6 @@ class NotificationTests(SynchronousTestCase):
         text = gena.read_notification(head.headers, body).values["LastChange"]
         self.assertTrue(text.startswith('<Event xmlns="urn:schemas-upnp-org:metadata-1-0/AVT/"><InstanceID val="0">'))
 
-    def test_Q184_multicast_sample(self) -> None:
-        head, body = request("gena-multicast-notify.http")
-        event = gena.read_multicast(head.headers, body)
-        self.assertEqual(event.seq, MANIFEST["gena-multicast-notify.http"]["expect"]["seq"])
-        self.assertEqual((event.level, event.boot_id), ("upnp:/warning", 1609459200))
-        self.assertEqual(event.service_id, "urn:upnp-org:serviceId:Sample1")
-        self.assertEqual(event.values, {"Alarm": "overheat"})
-        without = [pair for pair in head.headers if pair[0] != "LVL"]
-        self.assertEqual(gena.read_multicast(without, body).level, "upnp:/general")
-        for missing in ("USN", "SVCID", "SEQ", "NT", "NTS"):
-            without = [pair for pair in head.headers if pair[0] != missing]
-            self.assertRaises(NotificationRefused, gena.read_multicast, without, body)
-
     def test_Q159_missing_seq(self) -> None:
         headers = notify(("SEQ", "ABSENT"))
         self.assertEqual(self.assertRaises(NotificationRefused, gena.read_envelope, headers).status, 400)

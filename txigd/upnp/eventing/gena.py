@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from txigd.errors import BadURL, DescriptionError, NotificationRefused, SubscriptionError
 from txigd.limits import (
@@ -168,43 +168,6 @@ def read_notification(
     """
     envelope = read_envelope(headers, lenient=lenient)
     return Notification(envelope.sid, envelope.seq, read_values(body, names))
-
-
-@dataclass(frozen=True, slots=True)
-class MulticastEvent:
-    """An event sent to the multicast group (UDA 1.1 section 4.3): nobody subscribes to it, nobody answers."""
-
-    usn: str
-    service_id: str
-    seq: int
-    level: str
-    boot_id: int | None
-    values: Mapping[str, str] = field(default_factory=dict)
-
-
-def read_multicast(headers: Headers, body: bytes) -> MulticastEvent:
-    """Read a multicast NOTIFY (Q184). No level means ``upnp:/general``.
-
-    :raises NotificationRefused: where it is none; the status means nothing here.
-    """
-
-    def first(name: str) -> str:
-        return next(iter(_values(headers, name)), "")
-
-    if first("nt").lower() != NT_EVENT or first("nts").lower() != NTS_CHANGE:
-        raise NotificationRefused(412, "nt")
-    seq = _SEQ.fullmatch(first("seq"))
-    if seq is None or int(seq[1]) > SEQ_MAX or not first("usn") or not first("svcid"):
-        raise NotificationRefused(400, "seq")
-    boot_id = _SEQ.fullmatch(first("bootid.upnp.org"))
-    return MulticastEvent(
-        first("usn"),
-        first("svcid"),
-        int(seq[1]),
-        first("lvl") or "upnp:/general",
-        None if boot_id is None else int(boot_id[1]),
-        read_values(body),
-    )
 
 
 # -- the device's side -------------------------------------------------------------------------------------------------
