@@ -487,7 +487,8 @@ class RefusedTests(CallbackCase):
         self.assertEqual(self.server.counters["deadline"], 3)
 
     async def test_L8_after_the_answer_too(self) -> None:
-        """A peer that goes on sending behind its refusal is cut."""
+        """A peer that goes on sending behind its refusal is cut, long before the deadline."""
+        self.patch(callback_site, "CALLBACK_SECONDS", 1000.0)
         self.patch(callback_site, "CALLBACK_LINGER_SECONDS", 0.2)
         client = self.connect(self.head(target=b"/x"), hold=True)
         await client.connected_now
@@ -562,6 +563,16 @@ class RefusedTests(CallbackCase):
             await deferLater(reactor, 0.01)
         self.assertEqual(await client.closed, OK)
         self.assertEqual(len(self.heard.events), 1)
+
+    async def test_C7_good_request_after_a_refusal(self) -> None:
+        client = self.connect(self.head(target=b"/x"), hold=True)
+        while not client.received:
+            await deferLater(reactor, 0.01)
+        client.transport.write(self.notify())
+        await deferLater(reactor, 0.05)
+        self.assertEqual(client.received, NOT_FOUND)
+        self.assertEqual(self.server.counters, {"path": 1})
+        self.assert_heard_nothing()
 
     async def test_malformed_end_of_body_at_close(self) -> None:
         client = self.connect(self.notify()[:-30])

@@ -579,6 +579,28 @@ class StopTests(SubscriberCase):
         self.exchange.last.grant("uuid:2")
         self.assertEqual(self.subscriber.state, "subscribed")
 
+    def test_start_again_forgets_what_waited(self) -> None:
+        self.subscribe()
+        self.server.notify(1, {"A": "old"})
+        self.server.notify(2, None)
+        self.subscriber.stop()
+        self.exchange.last.refuse(200)
+        self.subscriber.start()
+        self.exchange.last.grant("uuid:2")
+        self.server.notify(0, {"B": "new"}, sid="uuid:2")
+        self.turn(2)
+        self.assertEqual((self.values, self.reads), ([({"B": "new"}, True)], []))
+
+    def test_stop_in_the_middle_of_the_commands(self) -> None:
+        """A grant that is there at once, a stop out of on_state, and a command that still follows."""
+        self.renewal()
+        self.exchange.at_once = [Reply(200, "OK", (("SID", "uuid:2"),))]
+        self.subscriber._on_state = lambda state: self.subscriber.stop() if state == "subscribed" else None
+        self.subscriber._shown = "subscribing"
+        self.exchange.requests[-1].refuse(412)
+        self.assertEqual(self.subscriber.state, "stopped")
+        self.assert_nothing_left()
+
 
 class Notifier(Protocol):
     """Sends one NOTIFY as a device does."""

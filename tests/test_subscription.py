@@ -290,6 +290,23 @@ class RenewalTests(SynchronousTestCase):
         driver.now += 7200
         self.assertEqual(driver.tell(Tick()), [Subscribe(2), ReadState("the subscription expired")])
 
+    def test_C9_lost_soon_after_the_grant_waits_for_the_floor(self) -> None:
+        driver = Driver()
+        driver.tell(Start())
+        driver.tell(Granted(1, Grant("uuid:1", 60)), 0.0)
+        driver.event(0)
+        self.assertEqual(driver.pass_time(24), [Renew(1, "uuid:1")])
+        self.assertEqual(driver.refuse(412), [ReadState("the subscription was lost")])
+        self.assertEqual(driver.memory.state, "subscribing")
+        self.assertEqual(driver.pass_time(6), [Subscribe(2)])
+
+    def test_expiry_counts_from_the_request(self) -> None:
+        driver = Driver()
+        driver.tell(Start())
+        driver.pass_time(10)
+        driver.grant(seconds=1800)
+        self.assertEqual(driver.memory.expires_at, 1000 + 1800)
+
     def test_old_path_stays_open_a_while(self) -> None:
         driver = due_for_renewal()
         driver.refuse(412)
@@ -424,6 +441,11 @@ class SequenceTests(SynchronousTestCase):
         driver.pass_time(3)
         self.assertEqual(driver.event(1, A="1"), [], "too late")
         self.assertEqual(driver.event(2, A="2"), [], "again")
+
+    def test_F08_late_ones_are_not_held(self) -> None:
+        for seq in (1, 4, 5, SEQ_MAX):
+            count = Count(last=5)
+            self.assertEqual(take(count, Event(seq, {"A": "x"}), 0.0), (count, ()))
 
     def test_F09_initial_event_twice(self) -> None:
         driver = live()
@@ -631,6 +653,13 @@ class PaceTests(SynchronousTestCase):
         for n in range(3):
             pace.add({"LastChange": str(n)}, False)
         self.assertEqual([pace.take(0) for _ in range(4)], [({"LastChange": str(n)}, False) for n in range(3)] + [None])
+
+    def test_nothing_is_merged_into_a_lastchange(self) -> None:
+        pace = Pace()
+        pace.add({"LastChange": "1"}, False)
+        pace.add({"A": "1"}, False)
+        self.assertEqual(pace.take(0), ({"LastChange": "1"}, False))
+        self.assertEqual(pace.take(1), ({"A": "1"}, False))
 
     def test_F13_what_waits_is_bounded(self) -> None:
         pace = Pace()

@@ -53,7 +53,6 @@ from txigd.upnp.eventing.subscription_facts import (
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 NEVER = math.inf
-_RETIRED = 4  # replaced paths open at once; C9 allows two in their time
 
 STATES = {
     "stopped": "stopped",
@@ -76,7 +75,7 @@ class Memory:
     count: Count = field(default_factory=Count)
     parked: tuple[Notified, ...] = ()  # events whose SID is not known yet (Q157)
     spilled: bool = False  # there was no room to park one
-    retired: tuple[tuple[int, str, float], ...] = ()  # (epoch, SID, open until) of replaced paths
+    retired: tuple[tuple[int, str, float], ...] = ()  # (epoch, SID, open until) of replaced paths; few, because of C9
     failures: int = 0
     refusals: int = 0
     renewals_failed: int = 0
@@ -129,15 +128,13 @@ def _leave(memory: Memory, now: float) -> Outcome:
         retired = (*retired, (memory.epoch, memory.sid, now + OLD_TOKEN_SECONDS))
     elif memory.phase == "subscribing":
         commands += (Close(memory.epoch),)
-    for epoch, _, _ in retired[:-_RETIRED]:
-        commands += (Close(epoch),)
     left = replace(
         memory,
         sid="",
         count=Count(),
         parked=(),
         spilled=False,
-        retired=retired[-_RETIRED:],
+        retired=retired,
         renewals_failed=0,
         expires_at=NEVER,
         renew_at=NEVER,
