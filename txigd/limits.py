@@ -33,6 +33,8 @@ MAX_AGE_CEILING: Final = 86_400  # A2
 EXPIRY_GRACE_SECONDS: Final = 10.0  # UDA 1.0 section 1.5: "give a grace of some seconds"
 SEARCH_MX: Final = 2  # answers spread over 2 s at most
 SEARCH_OFFSETS_SECONDS: Final = (0.0, 1.0, 3.0)  # the 2004 note: UDP gets lost, send again after a moment (Q001)
+SEARCH_FALLBACK_SECONDS: Final = 6.0  # Q004: the last send, its MX and a second more have passed without an answer
+SEARCH_ALL_MX: Final = 5  # Q010: to ssdp:all every device gives several answers
 SEARCH_V6_DELAY_SECONDS: Final = 0.5  # Q008: both families at once make a Fritz!Box answer with broken data
 PROBE_OFFSETS_SECONDS: Final = (0.0, 1.0)  # a unicast search is sent twice (Q001)
 GROUP_REJOIN_SECONDS: Final = 300.0  # F56: snooping switches without a querier forget members
@@ -168,6 +170,18 @@ PORT_RANGE: Final = (49_152, 65_535)  # Q123
 RETRY_FIRST_SECONDS: Final = 1.0
 RETRY_CEILING_SECONDS: Final = 300.0
 DESCRIPTION_TAG_OCTETS: Final = 63  # Q099
+
+# -- journal and state file --------------------------------------------------------------------------------------------
+JOURNAL_GATEWAYS: Final = 16  # a laptop's networks; the oldest is forgotten first
+JOURNAL_ENTRIES: Final = 64  # of one gateway: MAPPINGS wanted, PORT_TRIES ports each at worst (D6)
+JOURNAL_PINHOLES: Final = 64  # of one gateway
+JOURNAL_PORTS: Final = 256  # wanted mappings whose external port is remembered (Q140)
+JOURNAL_SLACK_SECONDS: Final = 120  # a request under way for a minute, a gateway's clock that runs 0.01 % slow for a week
+JOURNAL_SEEN_SECONDS: Final = 3600  # a gateway's last sight is kept to the hour: no write for every ssdp:alive
+STATE_OCTETS: Final = 1024 * 1024  # D3; the fullest journal fits (the bounds above)
+STATE_SAVE_SECONDS: Final = 1.0  # at most one write in this time, but for what must be on disk before it is done
+STATE_RETRY_SECONDS: Final = 60.0  # F49: after a failed write
+STATE_LOG_SECONDS: Final = 3600.0  # F49: a disk that stays full is logged this often
 
 # -- process -----------------------------------------------------------------------------------------------------------
 GATEWAY_PATIENCE_SECONDS: Final = 10.0  # the daemon says that it found no gateway after this, and looks on

@@ -19,10 +19,11 @@ from txigd import limits
 from txigd.errors import BadMessage, BadURL
 from txigd.upnp import url
 from txigd.upnp.addressing import Link, NextHop
-from txigd.upnp.discovery import message, sockets
+from txigd.upnp.discovery import message, searches, sockets
 from txigd.upnp.discovery.message import Kind
 from txigd.upnp.discovery.ports import OpenSocket, Ports
 from txigd.upnp.discovery.presence import Change, Presence
+from txigd.upnp.discovery.searches import Form
 from txigd.upnp.discovery.sockets import Endpoint, Role
 from txigd.upnp.discovery.sources import Sources
 from txigd.upnp.discovery.targets import IGD_TARGETS, Targets
@@ -150,7 +151,10 @@ class Discovery:
         return link is not None and same_scope and link.contains(host)
 
     def _schedule(self, endpoints: Iterable[Endpoint]) -> None:
-        """Plan the sends of a search; those due now happen now. IPv6 follows where the link has IPv4 too (Q008)."""
+        """Plan the sends of a search; those due now happen now. IPv6 follows where the link has IPv4 too (Q008).
+
+        Where the plain form found nothing, other forms follow (Q002, Q004).
+        """
         dual = {link.index for link in self._links.values() if link.ipv4 is not None}
         by_delay: dict[float, list[Endpoint]] = {}
         for endpoint in endpoints:
@@ -159,28 +163,34 @@ class Discovery:
                 by_delay.setdefault(limits.SEARCH_V6_DELAY_SECONDS if second else 0.0, []).append(endpoint)
         for delay, together in by_delay.items():
             for offset in limits.SEARCH_OFFSETS_SECONDS:
-                self._at(delay + offset, self._searches, self._ask_all, together)
+                self._at(delay + offset, self._searches, self._ask_all, together, searches.plain)
+            for step, form in enumerate(searches.FALLBACKS):
+                later = delay + limits.SEARCH_FALLBACK_SECONDS + step
+                self._at(later, self._searches, self._ask_where_nothing_is, together, form)
 
-    def _ask_all(self, endpoints: Sequence[Endpoint]) -> None:
+    def _ask_where_nothing_is(self, endpoints: Sequence[Endpoint], form: Form) -> None:
+        found = {
+            sighting.link for sighting in self.presence.sightings if any(map(self._targets.wanted, sighting.targets))
+        }
+        self._ask_all([endpoint for endpoint in endpoints if endpoint.link_name not in found], form)
+
+    def _ask_all(self, endpoints: Sequence[Endpoint], form: Form) -> None:
         for endpoint in endpoints:
             for group in endpoint.groups:
-                self._ask(endpoint, "search", group, limits.SSDP_PORT, limits.SEARCH_MX)
+                words = self._words(group, limits.SSDP_PORT, limits.SEARCH_MX, form)
+                self._ports.send(endpoint, "search", words, group, limits.SSDP_PORT)
         for endpoint in endpoints:
             for hop in self._next_hops:
                 if hop.link_name == endpoint.link_name and self._leads_to(endpoint, hop.address):
-                    self._ask_one(endpoint, hop.address, limits.SSDP_PORT)
+                    self._ask_one(endpoint, hop.address, limits.SSDP_PORT, form)
 
-    def _ask_one(self, endpoint: Endpoint, host: IPAddress, port: int) -> None:
-        self._ask(endpoint, "unicast search", host, port, None)
+    def _ask_one(self, endpoint: Endpoint, host: IPAddress, port: int, form: Form = searches.plain) -> None:
+        self._ports.send(endpoint, "unicast search", self._words(host, port, None, form), host, port)
 
-    def _ask(self, endpoint: Endpoint, what: str, host: IPAddress, port: int, mx: int | None) -> None:
-        self._ports.send(endpoint, what, self._words(host, port, mx), host, port)
-
-    def _words(self, host: IPAddress, port: int, mx: int | None) -> list[bytes]:
+    def _words(self, host: IPAddress, port: int, mx: int | None, form: Form = searches.plain) -> list[bytes]:
         literal = str(url.without_zone(host)).upper()
         named = f"[{literal}]:{port}" if host.version == 6 else f"{literal}:{port}"
-        agent = self._user_agent
-        return [message.search(target, host=named, mx=mx, user_agent=agent) for target in self._targets.names]
+        return form(self._targets.names, named, mx, self._user_agent)
 
     def _at(self, seconds: float, pending: set[IDelayedCall], act: Callable[..., None], *given: object) -> None:
         """Do it now or by a delayed call that is kept in ``pending`` until it is due."""
