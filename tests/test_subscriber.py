@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -23,6 +25,7 @@ from txigd.upnp.description.device import Service
 from txigd.upnp.eventing.callback import CallbackServer
 from txigd.upnp.eventing.gena import Envelope, propertyset
 from txigd.upnp.eventing.subscriber import Subscriber
+from txigd.upnp.http import Exchange
 from txigd.upnp.http_reply import Reply
 from txigd.upnp.url import DeviceURL, IPAddress, parse
 
@@ -621,10 +624,76 @@ class Notifier(Protocol):
         self.closed.callback(self.received)
 
 
+class Gateway(Protocol):
+    """A device that sends the initial event before it answers SUBSCRIBE, and accepts whatever else comes."""
+
+    transport: Any
+
+    def __init__(self, tests: WiredTests) -> None:
+        self.tests = tests
+        self.received = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+        if self.received.endswith(b"\r\n\r\n"):
+            self.tests.requests.append((self.transport.getPeer().host, self.received))
+            ensureDeferred(self.answer())
+
+    async def answer(self) -> None:
+        found = re.search(rb"CALLBACK: <([^>]*)>", self.received)
+        if found is not None:
+            self.tests.answers.append(await self.tests.notify(found[1].decode(), 0, {"A": "0"}))
+        self.transport.write(b"HTTP/1.1 200 OK\r\nSID: uuid:1\r\nTIMEOUT: Second-300\r\n\r\n")
+        self.transport.loseConnection()
+
+
 class WiredTests(TestCase):
-    """The real callback port, a fake exchange."""
+    """The real callback port, with a fake exchange or the real one."""
 
     timeout = 20
+
+    def setUp(self) -> None:
+        self.requests: list[tuple[str, bytes]] = []
+        self.answers: list[bytes] = []
+
+    async def test_C10_Q171_Q185_F10_on_the_wire(self) -> None:
+        """Raw octets of SUBSCRIBE and UNSUBSCRIBE; the CALLBACK names the address that the request came from."""
+        factory: Any = Factory.forProtocol(lambda: Gateway(self))
+        factory.noisy = False
+        device: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(device.stopListening)
+        port = device.getHost().port
+        exchange, server = Exchange(reactor, user_agent="x/1 UPnP/1.1 txigd/0"), CallbackServer(reactor)
+        self.addCleanup(server.stop)
+        self.addCleanup(exchange.close)
+        values: list[tuple[dict[str, str], bool]] = []
+        subscriber = Subscriber(
+            reactor,
+            exchange,
+            server,
+            service(parse(f"http://127.0.0.1:{port}/evt")),
+            lambda got, initial: values.append((got, initial)),
+            lambda state: None,
+        )
+        subscriber.start()
+        while not values:
+            await deferLater(reactor, 0.01)
+        await subscriber.stop()
+        self.assertEqual(values, [({"A": "0"}, True)])
+        self.assertEqual(self.answers, [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"])
+        (source, subscribe), (_, unsubscribe) = self.requests
+        callback = re.search(rb"<(http://127\.0\.0\.1:[0-9]+/[A-Za-z0-9_-]{43})>", subscribe)
+        assert callback is not None
+        self.assertEqual(source, "127.0.0.1")
+        host = b"HTTP/1.1\r\nHOST: 127.0.0.1:%d\r\n" % port
+        for octets, wanted in (
+            (subscribe, b"CALLBACK: <%s>\r\nNT: upnp:event\r\nTIMEOUT: Second-1800\r\n" % callback[1]),
+            (unsubscribe, b"SID: uuid:1\r\n"),
+        ):
+            self.assertIn(wanted, octets)
+            self.assertIn(host, octets)
+        self.assertTrue(subscribe.startswith(b"SUBSCRIBE /evt "))
+        self.assertTrue(unsubscribe.startswith(b"UNSUBSCRIBE /evt "))
 
     async def notify(self, callback: str, seq: int, values: Mapping[str, str]) -> bytes:
         url, body = parse(callback), propertyset(values)
