@@ -48,6 +48,7 @@ CACHE_ENTRIES: Final = 16  # taken from a minissdpd at once: they name hosts tha
 
 # -- addressing ------------------------------------------------------------------------------------------------------
 LINKS: Final = 32  # links watched at once; container hosts have hundreds of dead veths
+LINKLESS_POLL_SECONDS: Final = 0.5  # while there is none: a cable or a lease that comes late is used at once
 LINK_POLL_SECONDS: Final = 5.0  # how often addresses and default routes are compared
 
 # -- HTTP --------------------------------------------------------------------------------------------------------------
@@ -152,6 +153,9 @@ SETTLE_CEILING_SECONDS: Final = 0.5  # a storm of events delays the read this lo
 CONFIRM_SECONDS: Final = 1.5  # second read after a burst: 10-31 % of address changes get lost at miniupnpd
 POLL_SECONDS: Final = 30.0  # link drops are never evented by miniupnpd; 30 s is the promised bound for polled changes
 UNREACHABLE_READS: Final = 2  # failed reads in a row before a gateway counts as unreachable
+FLAP_STEPS: Final = 6  # changes told in FLAP_SECONDS before a line counts as flapping (F38, Q147)
+FLAP_SECONDS: Final = 60.0
+CALM_SECONDS: Final = 3.0  # while it flaps, anything but a drop is told when it has stood this long
 TRAFFIC_SECONDS: Final = 10.0  # between two readings of counters; ui4 octets wrap within 34 s at 1 Gbit/s
 LINK_PROPERTIES_SECONDS: Final = 300.0  # line rates hardly ever change
 RATE_CEILING: Final = 12_500_000_000.0  # octets a second, 100 Gbit/s: what is counted faster is nonsense (Q152)
@@ -176,7 +180,7 @@ JOURNAL_GATEWAYS: Final = 16  # a laptop's networks; the oldest is forgotten fir
 JOURNAL_ENTRIES: Final = 64  # of one gateway: MAPPINGS wanted, PORT_TRIES ports each at worst (D6)
 JOURNAL_PINHOLES: Final = 64  # of one gateway
 JOURNAL_PORTS: Final = 256  # wanted mappings whose external port is remembered (Q140)
-JOURNAL_SLACK_SECONDS: Final = 120  # a request under way for a minute, a gateway's clock that runs 0.01 % slow for a week
+JOURNAL_SLACK_SECONDS: Final = 120  # a request under way, a gateway's clock that runs 0.01 % slow
 JOURNAL_SEEN_SECONDS: Final = 3600  # a gateway's last sight is kept to the hour: no write for every ssdp:alive
 STATE_OCTETS: Final = 1024 * 1024  # D3; the fullest journal fits (the bounds above)
 STATE_SAVE_SECONDS: Final = 1.0  # at most one write in this time, but for what must be on disk before it is done

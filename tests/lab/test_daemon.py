@@ -128,7 +128,7 @@ class CommandTests(LabCase):
         table = [
             (["unmap", "tcp:9999"], 1, "no mapping tcp:9999"),
             (["unmap", "tcp:8080"], 1, "--force"),
-            (["map", "tcp:8080"], 1, "belongs to 192.168.77.3"),
+            (["map", "tcp:8080"], 1, "belongs to '192.168.77.3'"),
             (["status", "--link", "nope"], 2, "lan"),
             (["status", "--gateway", "http://192.168.77.3:1/x", "--timeout", "1"], 1, "192.168.77.3"),
             (["status", "--gateway", "192.168.77.99", "--timeout", "1"], 1, "192.168.77.99"),

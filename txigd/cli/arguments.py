@@ -12,7 +12,6 @@ from txigd.igd.mapping import PortMapping
 
 USAGE_STATUS = 2
 SEARCH_SECONDS = 5.0
-DISCOVER_SECONDS = 3.0
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,8 +33,7 @@ def parser() -> Parser:
     def add(name: str, text: str) -> Parser:
         return commands.add_parser(name, help=text, description=text, parents=[common])
 
-    discover = add("discover", "List every gateway that answers.")
-    discover.set_defaults(timeout=DISCOVER_SECONDS)
+    add("discover", "List every gateway that answers.")
     add("status", "Show the gateway in use: link state, external address, services, events.")
     add("ip", "Print the external IP address.")
     add("list", "List the port mappings of the gateway.")

@@ -164,7 +164,7 @@ class Lease:
         self._seen_ours = self._ours(fact.entry)
         if not self._seen_ours:
             self._made = False
-            self._conflict(f"external port {self._port} belongs to {fact.entry.internal_client}", now)
+            self._conflict(self._owner(fact.entry), now)
         elif self.status.state is MappingState.ACTIVE and fact.entry.leads_to(self.client, self.wanted.internal_port):
             self._rest_active(fact.entry.lease_seconds, now)
         else:
@@ -234,7 +234,7 @@ class Lease:
                 self._phase = _Phase.CLEAR
             else:
                 self._made = False
-                self._conflict(f"external port {self._port} belongs to {entry.internal_client}", now)
+                self._conflict(self._owner(entry), now)
             return
         # compared with what the gateway granted before: a lease that it always shortens is no failure to renew
         grown = not entry.lease_seconds or entry.lease_seconds > self._granted_seconds * 0.6
@@ -313,6 +313,9 @@ class Lease:
         self._port = self.wanted.wanted_port if self.wanted.any_port else self._port
         self._say(MappingState.CONFLICT, reason)
         self._rest(RETRY_CEILING_SECONDS, now)
+
+    def _owner(self, entry: PortMappingEntry) -> str:
+        return f"external port {self._port} belongs to {entry.internal_client[:60]!r} ({entry.description[:60]!r})"
 
     def _may_change_port(self, now: float) -> bool:
         self._new_ports = [at for at in self._new_ports if now - at < DAY_SECONDS]  # D6

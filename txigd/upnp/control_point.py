@@ -23,6 +23,7 @@ from txigd.limits import (
     HTTP_PATIENT_SECONDS,
     HTTP_TOTAL_SECONDS,
     LINK_POLL_SECONDS,
+    LINKLESS_POLL_SECONDS,
     NAMED_RETRY_CEILING_SECONDS,
     SIGHTINGS,
 )
@@ -115,7 +116,7 @@ class ControlPoint(Service):
             user_agent=USER_AGENT,
         )
         self.discovery.start()
-        self._link_poll = self.reactor.callLater(LINK_POLL_SECONDS, self._look_at_links)
+        self._poll_links()
         if isinstance(self.named, DeviceURL):
             self._background(self._pursue(self.named))
         elif self.named is not None:
@@ -168,8 +169,17 @@ class ControlPoint(Service):
             self._background(self._describe(device.location, next(iter(device.sightings.values()), None), again=True))
 
     # -- links -------------------------------------------------------------------------------------------------------
+    def _poll_links(self) -> None:
+        seconds = LINK_POLL_SECONDS if self.links else LINKLESS_POLL_SECONDS
+        self._link_poll = self.reactor.callLater(seconds, self._look_at_links)
+
     def _look_at_links(self) -> None:
-        self._link_poll = self.reactor.callLater(LINK_POLL_SECONDS, self._look_at_links)
+        try:
+            self._follow_links()
+        finally:
+            self._poll_links()
+
+    def _follow_links(self) -> None:
         try:
             links = addressing.links(self._link_names)
         except AddressingError:
