@@ -225,6 +225,16 @@ class AcceptedTests(CallbackCase):
         self.assertEqual(await self.exchange(self.notify()), OK)
         await self.heard.until(1)
 
+    async def test_an_error_of_ours_is_500_without_a_word(self) -> None:
+        def broken(*_: object) -> bytes:
+            raise ZeroDivisionError("secret")
+
+        self.patch(callback_site.EventResource, "render", broken)
+        answer = await self.exchange(self.notify())
+        wanted = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        self.assertEqual(answer, wanted)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     async def test_Q178_lenient_forms(self) -> None:
         chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
         for octets in (
