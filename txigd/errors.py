@@ -144,6 +144,14 @@ class MappingReleased(MappingError):
     """The port mapping was released before it became active."""
 
 
+class JournalDamaged(TxigdError):
+    """The octets are no journal that this version wrote."""
+
+
+class AlreadyRunning(TxigdError):
+    """Another txigd on this host uses the same state file."""
+
+
 class WaitTimeout(TxigdError):
     """What was waited for did not happen in time."""
 

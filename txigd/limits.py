@@ -99,7 +99,7 @@ NAME_OCTETS: Final = 128  # action, argument and variable names
 
 # -- control -----------------------------------------------------------------------------------------------------------
 ERROR_TEXT_CHARACTERS: Final = 256  # of errorDescription, UDA section 3.2.2; it is shown and logged
-ROUTES: Final = 64  # control URLs whose detour (M-POST, single slash) is remembered, as many as TREE_SERVICES
+ROUTES: Final = 64  # control URLs whose detour (M-POST, another path) is remembered, as many as TREE_SERVICES
 LARGE_REPLIES: Final = {"GetListOfPortMappings": MAPPING_LIST_OCTETS}  # actions whose reply may exceed SOAP_OCTETS
 CALLS_WAITING: Final = 256  # queued behind the one call in flight per gateway (Q103)
 MAPPING_WALK: Final = 4096  # entries read from one table (Q137)
@@ -193,7 +193,7 @@ FAREWELL_SECONDS: Final = 5.0  # UNSUBSCRIBE and deletes together
 LOG_CHARACTERS: Final = 120  # B11
 DROP_REASONS: Final = 64  # distinct counter keys fed by the network
 
-# -- simulated gateway (txigd.testing) -----------------------------------------------------------------------------------
+# -- simulated gateway (txigd.testing) ------------------------------------------------------------------------------
 SIMULATED_MAPPINGS: Final = 1024  # entries of its table; real ones hold 32 to a few hundred
 SIMULATED_PINHOLES: Final = 256
 SIMULATED_SUBSCRIBERS: Final = 256  # subscriptions of all services together; 503 beyond
