@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -157,11 +157,14 @@ class Repeats:
     """
 
     def __init__(self) -> None:
-        self._last: OrderedDict[tuple[str, str, str], _Last] = OrderedDict()
+        self._last: OrderedDict[tuple[Hashable, ...], _Last] = OrderedDict()
 
-    def is_news(self, event: MulticastEvent, now: float) -> bool:
-        """Take note of the event; False for a copy, or one that newer ones overtook."""
-        key = (event.udn, event.service_type, event.service_id)
+    def is_news(self, event: MulticastEvent, now: float, sender: Hashable = None) -> bool:
+        """Take note of the event; False for a copy, or one that newer ones overtook.
+
+        :param sender: where it came from, if the addresses of one device are to be told apart.
+        """
+        key = (event.udn, event.service_type, event.service_id, sender)
         last = self._last.get(key)
         if last is not None and self._is_old(event, last, now):
             last.heard = now
