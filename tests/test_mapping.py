@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +43,7 @@ class PortMappingTests(SynchronousTestCase):
                 self.assertNotIn("\n", str(error))
 
     def test_D5_values_that_open_wider_holes_are_refused(self):
-        bad = [
+        bad: list[dict[str, Any]] = [
             {"internal_port": 0},
             {"internal_port": True},
             {"internal_port": "80"},

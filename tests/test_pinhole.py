@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ class PinholeTests(SynchronousTestCase):
         self.assertEqual(str(Pinhole("UDP", 9)), "udp6:9")
 
     def test_Q200_bad_values_say_what_is_right(self):
-        bad = [
+        bad: list[dict[str, Any]] = [
             {"internal_port": 0},
             {"remote_port": -1},
             {"lease_seconds": 0},
