@@ -146,10 +146,10 @@ class FetchDescriptionTests(SynchronousTestCase):
 class FetchServiceTests(SynchronousTestCase):
     """Service descriptions."""
 
-    def fetch(self, answers, scpd="http://192.0.2.1:1780/s.xml", **options):
+    def fetch(self, answers, scpd="http://192.0.2.1:1780/s.xml", directory="/", **options):
         self.exchange = ScriptedExchange(answers)
         address = url.parse(scpd) if scpd else None
-        return fetch_service(self.exchange, Service(WANIP, "", None, None, address), **options)
+        return fetch_service(self.exchange, Service(WANIP, "", None, None, address, directory=directory), **options)
 
     def test_the_request(self):
         address = "http://192.0.2.1:1780/s.xml"
@@ -185,6 +185,23 @@ class FetchServiceTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(self.fetch({double: Reply(404), single: Reply(404)}, scpd=double)))
         self.assertIsNone(self.successResultOf(self.fetch({double: Reply(500)}, scpd=double)))
         self.assertEqual(self.exchange.asked, [double])
+
+    def test_Q067_404_below_the_directory_of_the_description(self):
+        deep, root = "http://192.0.2.1:1780/igd/s.xml", "http://192.0.2.1:1780/s.xml"
+        answers = {deep: Reply(404), root: Reply(200, body=SCPD)}
+        self.assertIsNotNone(self.successResultOf(self.fetch(answers, scpd=deep, directory="/igd/")))
+        self.assertEqual(self.exchange.asked, [deep, root])
+        self.assertIsNone(self.successResultOf(self.fetch(answers, scpd=deep, directory="/other/")))
+        self.assertEqual(self.exchange.asked, [deep])
+
+    def test_Q067_the_directory_is_that_of_location_or_urlbase(self):
+        self.exchange = ScriptedExchange({str(LOCATION): described()})
+        described_service = self.successResultOf(fetch_description(self.exchange, LOCATION)).root.services[0]
+        self.assertEqual(described_service.directory, "/igd/")
+        based = described("<URLBase>http://192.0.2.1:1780/dyndev/x/</URLBase>")
+        self.exchange = ScriptedExchange({str(LOCATION): based})
+        described_service = self.successResultOf(fetch_description(self.exchange, LOCATION)).root.services[0]
+        self.assertEqual(described_service.directory, "/dyndev/x/")
 
     def test_cancelling_closes_the_exchange(self):
         cancelled: list[object] = []

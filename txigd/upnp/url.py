@@ -147,6 +147,25 @@ def resolve(base: DeviceURL, reference: str) -> DeviceURL:
     return base.with_target(target + mark + query)
 
 
+def directory(url: DeviceURL) -> str:
+    """The path that relative references are resolved against: ``/igd/`` of ``/igd/root.xml?x``."""
+    return url.target.partition("?")[0].rpartition("/")[0] + "/"
+
+
+def detours(url: DeviceURL, base_directory: str = "/") -> tuple[DeviceURL, ...]:
+    """What else to try, in this order, where a URL of a description answers 404.
+
+    With single slashes (Q064); from the root, for devices that mean relative references so (Q067).
+
+    :param base_directory: what relative references were resolved against, see :func:`directory`.
+    """
+    path, mark, query = url.target.partition("?")
+    targets = [re.sub("/{2,}", "/", path)]
+    if base_directory != "/" and path.startswith(base_directory):
+        targets.append("/" + path[len(base_directory) :].lstrip("/"))
+    return tuple(url.with_target(target + mark + query) for target in dict.fromkeys(targets) if target != path)
+
+
 def _checked(text: str) -> str:
     """The text without blanks around it, of a sane length and of characters that may stand in a URL."""
     text = text.strip()

@@ -1,7 +1,7 @@
 """Calls of actions: one at a time per gateway, with the detours and the one retry that old gateways need.
 
 Knows the HTTP exchange and a clock; the envelopes are :mod:`txigd.upnp.control.soap`'s.
-Sources: UDA 1.0 section 3, quirks Q064, Q100, Q102, Q103, Q109-Q116, Q151, faults F44 and F45, threat B9.
+Sources: UDA 1.0 section 3, quirks Q064, Q067, Q100, Q102, Q103, Q109-Q116, Q151, faults F44 and F45, threat B9.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from txigd.upnp.description import datatypes
 from txigd.upnp.description.device import Service
 from txigd.upnp.description.service import Action, Argument, ServiceDescription, StateVariable
 from txigd.upnp.http_reply import Reply
-from txigd.upnp.url import DeviceURL
+from txigd.upnp.url import DeviceURL, detours
 
 log = Logger()
 _T = TypeVar("_T")
@@ -97,20 +97,21 @@ class Caller:
         body = soap.request(service_type, action, arguments)
         call = _Call(service_type, action, outputs, body, idempotent)
         await self._turns.take()
-        running = Deferred.fromCoroutine(self._run(call, service.control_url, self._clock.seconds() + seconds))
+        way = _Route(service.control_url, others=detours(service.control_url, service.directory))
+        running = Deferred.fromCoroutine(self._run(call, way, self._clock.seconds() + seconds))
         # No "finally": that would run as well when the garbage collector throws a suspended call away, and wake those
         # that are thrown away with it.
         return await running.addBoth(self._turns.pass_on)
 
-    async def _run(self, call: _Call, control_url: DeviceURL, deadline: float) -> dict[str, str]:
+    async def _run(self, call: _Call, plain: _Route, deadline: float) -> dict[str, str]:
         """Try the known route, take a detour where the status asks for one, and repeat once what may be repeated."""
-        route = self._routes.get(control_url, _Route(control_url))
+        route = self._routes.get(plain.url, plain)
         tries_left = 2 if call.idempotent else 1
         while True:
             try:
                 values = await self._attempt(call, route, deadline)
             except ActionError:
-                self._remember(control_url, route)  # a refusal in due form shows that the route is right
+                self._remember(plain, route)  # a refusal in due form shows that the route is right
                 raise
             except HTTPStatusError as error:
                 detour = route.detour(error.status)
@@ -125,14 +126,14 @@ class Caller:
                     continue
                 tries_left -= 1
                 if error.status != 400 or not tries_left:
-                    self._routes.pop(control_url, None)  # if it was a detour, it leads nowhere any more
+                    self._routes.pop(plain.url, None)  # if it was a detour, it leads nowhere any more
                     raise
             except (ConnectFailed, BadReply):
                 tries_left -= 1
                 if not tries_left:
                     raise
             else:
-                self._remember(control_url, route)
+                self._remember(plain, route)
                 return values
 
     async def _attempt(self, call: _Call, route: _Route, deadline: float) -> dict[str, str]:
@@ -149,13 +150,13 @@ class Caller:
         )
         return soap.read_reply(call.action, reply.status, reply.body, call.outputs)
 
-    def _remember(self, control_url: DeviceURL, route: _Route) -> None:
-        if route == _Route(control_url):
+    def _remember(self, plain: _Route, route: _Route) -> None:
+        if route == plain:
             return
-        self._routes.pop(control_url, None)
+        self._routes.pop(plain.url, None)
         while len(self._routes) >= ROUTES:
             del self._routes[next(iter(self._routes))]
-        self._routes[control_url] = route
+        self._routes[plain.url] = route
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,18 +172,18 @@ class _Call:
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """How a control URL is reached."""
+    """How a control URL is reached; ``others`` is where else it may be (Q064, Q067)."""
 
     url: DeviceURL
     mpost: bool = False
+    others: tuple[DeviceURL, ...] = ()
 
     def detour(self, status: int) -> _Route | None:
         """The next way to try after an HTTP error; each can be taken once only."""
         if status == 405 and not self.mpost:
             return replace(self, mpost=True)  # Q102
-        path, mark, query = self.url.target.partition("?")
-        if status == 404 and "//" in path:
-            return replace(self, url=self.url.with_target(re.sub("/{2,}", "/", path) + mark + query))  # Q064
+        if status == 404 and self.others:
+            return replace(self, url=self.others[0], others=self.others[1:])
         return None
 
 

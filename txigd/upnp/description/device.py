@@ -45,7 +45,8 @@ class Service:
 
     A URL is None where the device gives none that can be used: no ``event_url`` means no events (Q068). ``udn`` names
     the device it belongs to; ``path`` is the indexes of the devices from the root down, then that of the service, and
-    tells apart what serviceId may not (Q074).
+    tells apart what serviceId may not (Q074). ``directory`` is what relative URLs were resolved against: some devices
+    mean the root (Q067).
     """
 
     service_type: str
@@ -56,6 +57,7 @@ class Service:
     udn: str = ""
     path: tuple[int, ...] = ()
     problems: tuple[str, ...] = ()
+    directory: str = "/"
 
     @property
     def name(self) -> str:
@@ -261,6 +263,7 @@ class _Reader:
             udn=udn,
             path=path,
             problems=tuple(problems),
+            directory=url.directory(self.base),
         )
 
     def _icons(self, element: Element) -> Iterator[Icon]:

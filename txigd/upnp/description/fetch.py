@@ -6,7 +6,6 @@ and F26.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
@@ -15,7 +14,7 @@ from twisted.logger import Logger
 from txigd.errors import DescriptionError, ExchangeError, HTTPStatusError
 from txigd.interfaces import IExchange
 from txigd.limits import DESCRIPTION_OCTETS, HTTP_CONNECT_SECONDS, HTTP_TOTAL_SECONDS, SCPD_OCTETS
-from txigd.upnp import xml
+from txigd.upnp import url, xml
 from txigd.upnp.description import device, service
 from txigd.upnp.description.device import Description, Service
 from txigd.upnp.description.service import ServiceDescription
@@ -72,15 +71,7 @@ async def _service(exchange: IExchange, described: Service, seconds: float) -> S
     if described.scpd_url is None:
         return None
     try:
-        try:
-            body = await _get(exchange, described.scpd_url, SCPD_OCTETS, seconds)
-        except HTTPStatusError as error:
-            path, mark, query = described.scpd_url.target.partition("?")
-            single = re.sub("//+", "/", path) + mark + query
-            if error.status != 404 or single == described.scpd_url.target:
-                raise
-            body = await _get(exchange, described.scpd_url.with_target(single), SCPD_OCTETS, seconds)  # Q064
-        return service.parse(body)
+        return service.parse(await _get_somewhere(exchange, described.scpd_url, described.directory, seconds))
     except (ExchangeError, DescriptionError) as error:
         _log.info(
             "{service_type!r} has no description that can be read: {why!r}",
@@ -88,6 +79,18 @@ async def _service(exchange: IExchange, described: Service, seconds: float) -> S
             why=str(error),
         )
         return None
+
+
+async def _get_somewhere(exchange: IExchange, address: DeviceURL, directory: str, seconds: float) -> bytes:
+    """The service description at its URL, else where 404 leads (Q064, Q067)."""
+    for other in url.detours(address, directory):
+        try:
+            return await _get(exchange, address, SCPD_OCTETS, seconds)
+        except HTTPStatusError as error:
+            if error.status != 404:
+                raise
+            address = other
+    return await _get(exchange, address, SCPD_OCTETS, seconds)
 
 
 async def _get(exchange: IExchange, location: DeviceURL, cap: int, seconds: float) -> bytes:
