@@ -227,6 +227,30 @@ class AnswerTests(ControlCase):
         self.state.traffic.sent(2**32 + 5)
         self.assertEqual(self.call("WANCommonInterfaceConfig", "GetTotalBytesSent"), {"NewTotalBytesSent": "5"})
 
+    def test_active_connection(self) -> None:
+        found = self.call("WANCommonInterfaceConfig", "GetActiveConnection", {"NewActiveConnectionIndex": "0"})
+        self.assertEqual(found["NewActiveConnDeviceContainer"], self.state.tree.connection_container)
+        self.assertEqual(found["NewActiveConnectionServiceID"], "urn:upnp-org:serviceId:WANPPPConn1")
+        self.refused(713, "WANCommonInterfaceConfig", "GetActiveConnection", {"NewActiveConnectionIndex": "1"})
+
+    def test_login_is_configured_while_disconnected(self) -> None:
+        login = {"NewUserName": "me", "NewPassword": "secret"}
+        self.refused(703, "WANPPPConnection", "ConfigureConnection", login)
+        self.call("WANPPPConnection", "ForceTermination")
+        self.call("WANPPPConnection", "ConfigureConnection", login)
+        self.assertEqual(self.call("WANPPPConnection", "GetUserName"), {"NewUserName": "me"})
+        self.assertEqual(self.call("WANPPPConnection", "GetPassword"), {"NewPassword": ""}, "never handed out")
+
+    def test_firewall_off(self) -> None:
+        self.state.pinholes.firewall_enabled = False
+        self.refused(702, "WANIPv6FirewallControl", "DeletePinhole", {"UniqueID": "1"})
+        self.assertEqual(self.call("WANIPv6FirewallControl", "GetFirewallStatus")["FirewallEnabled"], "0")
+
+    def test_external_address_that_is_none(self) -> None:
+        self.state.hide_private_address = True
+        self.state.line.address = "(null)"
+        self.assertEqual(self.call("WANPPPConnection", "GetExternalIPAddress"), {"NewExternalIPAddress": "(null)"})
+
     def test_default_connection(self) -> None:
         default = self.call("Layer3Forwarding", "GetDefaultConnectionService")["NewDefaultConnectionService"]
         self.assertTrue(default.endswith(",urn:upnp-org:serviceId:WANPPPConn1"))
@@ -279,6 +303,8 @@ class ProtocolTests(ControlCase):
     def test_no_soap(self) -> None:
         for body in (b"", b"hello", b"<a/>", b"\xff\xfe"):
             self.assertEqual((self.post("WANIPConnection", body).error), 402)
+        body = soap.query_state_variable("ConnectionStatus").replace(b"QueryStateVariable", b"Other")
+        self.assertEqual(self.post("WANIPConnection", body).error, 401)
 
     def test_query_state_variable(self) -> None:
         reply = self.post("WANIPConnection", soap.query_state_variable("ConnectionStatus"))

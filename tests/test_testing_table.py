@@ -286,6 +286,16 @@ class AnyPortTests(TableCase):
         table.add(wish(external_port=80), 60, now=0)
         self.assertEqual(table.add_any(wish(external_port=80, internal_client=BOB), 60, now=0).external_port, 1024)
 
+    def test_no_port_left(self) -> None:
+        table = MappingTable(Rules(reserved_ports=frozenset(range(65536))))
+        self.refused(728, table.add_any, wish(), 60, now=0)
+
+    def test_membership(self) -> None:
+        table = MappingTable()
+        stored = table.add(wish(), 60, now=0)
+        self.assertIn(stored, table)
+        self.assertNotIn(wish(external_port=1), table)
+
 
 class PropertyTests(SynchronousTestCase):
     @settings(max_examples=200, deadline=None)

@@ -209,6 +209,12 @@ class FaultTests(WebCase):
         self.assertEqual(statuses, [404, 404, 200])
         self.assertEqual((await self.send(gateway, "GET", "/L3F.xml")).status, 500)
 
+    async def test_taken_away(self) -> None:
+        gateway = self.gateway()
+        gateway.set_fault("GetStatusInfo", 501)
+        gateway.set_fault("GetStatusInfo", None)
+        self.assertEqual((await self.call(gateway, "GetStatusInfo")).status, 200)
+
     def test_unknown_word(self) -> None:
         self.assertRaises(InvalidArgument, self.gateway().set_fault, "GET", "sulk")
 

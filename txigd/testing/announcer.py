@@ -16,16 +16,16 @@ from typing import Any, Final
 
 from twisted.internet import defer
 from twisted.internet.protocol import DatagramProtocol
-from twisted.logger import Logger
 from twisted.web.http import datetimeToString
 
+from txigd import log
 from txigd.errors import BadMessage
 from txigd.limits import DATAGRAM_OCTETS, MULTICAST_TTL, SIMULATED_ANSWERS, SSDP_GROUP_V4
 from txigd.testing.tree import Tree
 from txigd.testing.web import SERVER
 from txigd.upnp.discovery import message
 
-_log: Final = Logger()
+_log: Final = log.logger("txigd.testing")
 _IP_MULTICAST_ALL: Final = 49  # Linux
 START_SECONDS: Final = (0.0, 0.25)  # the whole set is sent twice, as by miniupnpd
 LONGEST_MX: Final = 5  # UDA 1.1: a greater MX counts as 5

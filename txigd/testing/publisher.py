@@ -15,16 +15,16 @@ from typing import Any, Final
 
 from twisted.internet import defer
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txigd import log
 from txigd.errors import SubscriptionError
 from txigd.limits import HTTP_CONNECT_SECONDS, SIMULATED_EVENTS, SIMULATED_NOTIFY_SECONDS, SIMULATED_SUBSCRIBERS
 from txigd.testing.faults import GARBAGE, Faults
 from txigd.upnp.eventing import gena
 from txigd.upnp.url import DeviceURL, IPAddress
 
-_log: Final = Logger()
+_log: Final = log.logger("txigd.testing")
 RETRY_SECONDS: Final = (1.0, 2.0)  # then the event is given up; its SEQ shows the gap
 LONGEST_SECONDS: Final = 86_400
 

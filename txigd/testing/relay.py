@@ -14,15 +14,15 @@ from twisted.internet import defer
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.internet.protocol import ClientFactory, DatagramProtocol, Factory, Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txigd import log
 from txigd.limits import HTTP_CONNECT_SECONDS, RELAY_CONNECTIONS, RELAY_DATAGRAM_OCTETS, RELAY_FLOW_SECONDS, RELAY_FLOWS
 from txigd.testing.entry import Entry, Key
 from txigd.testing.traffic import Traffic
 
-_log: Final = Logger()
+_log: Final = log.logger("txigd.testing")
 
 
 class Relay:
