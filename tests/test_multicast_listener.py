@@ -300,12 +300,16 @@ async def two_links(reactor: Any) -> None:
         "other": ("b1", "fe80::1", limits.EVENT_GROUP_V6_LINK),
     }
     heard: list[tuple[str, dict[str, str]]] = []
+
+    def noted(event: MulticastEvent) -> None:
+        heard.append((event.udn.removeprefix("uuid:"), dict(event.values)))
+
     made = MulticastListener(reactor, links=addressing.links())
     made.start()
     for name, (end, address, _) in senders.items():
         zone = f"%{end[0]}0" if address.startswith("fe80") else ""
         host = ipaddress.ip_address(address + zone)
-        made.observe(f"uuid:{name}", SERVICE_ID, lambda event, name=name: heard.append((name, event.values)), host=host)
+        made.observe(f"uuid:{name}", SERVICE_ID, noted, host=host)
     equal(made.problems, ())
     for name, (end, address, group) in senders.items():
         device = lab.peer.device(end, address, ())
