@@ -5,7 +5,18 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from txigd.errors import ActionError, ActionNotOffered, BadReply, ExchangeError, HTTPStatusError, TxigdError
+from twisted.internet.defer import Deferred
+
+from txigd.errors import (
+    ActionError,
+    ActionNotOffered,
+    BadReply,
+    ConnectFailed,
+    ExchangeError,
+    ExchangeTimeout,
+    HTTPStatusError,
+    TxigdError,
+)
 from txigd.igd.lease_facts import Added, Deleted, Denied, Fact, Failed, Found, Missing, Unreadable
 from txigd.igd.mapping import PortMapping, PortMappingEntry
 from txigd.igd.status import Reading
@@ -13,6 +24,7 @@ from txigd.limits import MAPPING_WALK
 from txigd.upnp.control.action import ServiceProxy
 
 _NO_ENTRY = frozenset({713, 714})
+_UPTIMES = 2**31  # more is a negative number in disguise (Q150)
 
 
 class Connection:
@@ -32,13 +44,17 @@ class Connection:
         return f"{self.proxy.service.name}:{self.proxy.service.version}"
 
     # -- state -----------------------------------------------------------------------------------------------------
-    async def read(self, *, is_default: bool = False) -> Reading:
+    def read(self, *, is_default: bool = False) -> Deferred[Reading]:
         """Read status and external address.
 
         A refused action leaves its part of the reading None; the other part still counts (Q151).
 
-        :raises ExchangeError: when the gateway gave no usable answer to either.
+        :return: errbacks with an :class:`txigd.errors.ExchangeError` when the gateway is silent, gave no usable answer
+            to either action, or none to one that it answered before.
         """
+        return Deferred.fromCoroutine(self._read(is_default))
+
+    async def _read(self, is_default: bool) -> Reading:
         info = await self._try("GetStatusInfo")
         address = await self._try("GetExternalIPAddress")
         if isinstance(info, ExchangeError) and isinstance(address, ExchangeError):
@@ -50,15 +66,22 @@ class Connection:
             service=self.name,
             connection_status=str(told["NewConnectionStatus"]) if told.get("NewConnectionStatus") is not None else None,
             external_ip=None if external is None else str(external),
-            uptime_seconds=uptime if isinstance(uptime, int) and uptime >= 0 else None,
+            uptime_seconds=uptime if isinstance(uptime, int) and 0 <= uptime < _UPTIMES else None,
             last_error=str(told.get("NewLastConnectionError") or ""),
             is_default=is_default,
         )
 
     async def _try(self, action: str) -> dict[str, Any] | TxigdError:
+        """Silence ends the reading, and so does nonsense from an action that works: neither is a word on the state."""
         try:
             return await self.proxy.call(action)
-        except (ExchangeError, ActionError, ActionNotOffered) as error:
+        except (ConnectFailed, ExchangeTimeout):
+            raise
+        except ExchangeError as error:
+            if self.proxy.capabilities.get(action) == "works":
+                raise
+            return error
+        except (ActionError, ActionNotOffered) as error:
             return error
 
     # -- the table ---------------------------------------------------------------------------------------------------
@@ -72,6 +95,8 @@ class Connection:
             return Unreadable()
         except ExchangeError as error:
             return Failed(str(error))
+        if not entry.internal_client and not entry.internal_port:
+            return Missing()  # an entry that leads nowhere is none
         return Found(entry)
 
     async def add_entry(
@@ -83,7 +108,7 @@ class Connection:
         description: str,
         lease_seconds: int,
     ) -> Fact:
-        """Send AddPortMapping: Added, Denied or Failed."""
+        """Send AddPortMapping: Added, Denied or Failed (also where the gateway is only unavailable, 503)."""
         try:
             await self.proxy.call(
                 "AddPortMapping",
@@ -99,7 +124,8 @@ class Connection:
         except ActionError as error:
             return Denied(error.code, error.text or error.name)
         except (HTTPStatusError, ActionNotOffered) as error:
-            return Denied(0, str(error))
+            busy = isinstance(error, HTTPStatusError) and error.status == 503
+            return Failed(str(error)) if busy else Denied(0, str(error))
         except ExchangeError as error:
             return Failed(str(error))
         return Added()
@@ -114,11 +140,14 @@ class Connection:
             return Failed(str(error))
         return Deleted()
 
-    async def entry(self, protocol: str, port: int, remote_host: str = "") -> PortMappingEntry:
+    def entry(self, protocol: str, port: int, remote_host: str = "") -> Deferred[PortMappingEntry]:
         """GetSpecificPortMappingEntry.
 
-        :raises ActionError: 714 where there is none.
+        :return: errbacks with :class:`txigd.errors.ActionError` 714 where there is none.
         """
+        return Deferred.fromCoroutine(self._one(protocol, port, remote_host))
+
+    async def _one(self, protocol: str, port: int, remote_host: str) -> PortMappingEntry:
         told = await self.proxy.call(
             "GetSpecificPortMappingEntry",
             NewRemoteHost=remote_host,
@@ -127,40 +156,48 @@ class Connection:
         )
         return _entry({**told, "NewProtocol": protocol, "NewExternalPort": port, "NewRemoteHost": remote_host})
 
-    async def entries(self) -> list[PortMappingEntry]:
+    def entries(self) -> Deferred[list[PortMappingEntry]]:
         """The whole table, walked by index.
 
         The walk ends at the first refusal, at a repeated entry or at a cap, whichever a gateway offers (Q137). The
         list action is not used here: it kills miniupnpd 2.3.1 above 132 entries.
 
-        :raises ExchangeError: when the gateway did not answer the first index.
-        :raises ActionError: when it refused the first index with something else than "no such entry".
+        :return: errbacks with an :class:`txigd.errors.ExchangeError` when the gateway fell silent, so that half a
+            table is never taken for a whole one; with :class:`txigd.errors.ActionError` when it refused the first
+            index with something else than "no such entry".
         """
-        found: list[PortMappingEntry] = []
+        return Deferred.fromCoroutine(self._walk())
+
+    async def _walk(self) -> list[PortMappingEntry]:
+        found: dict[tuple[str, int, str, str], PortMappingEntry] = {}
         for index in range(MAPPING_WALK):
             try:
                 told = await self.proxy.call("GetGenericPortMappingEntry", NewPortMappingIndex=index)
+            except (ConnectFailed, ExchangeTimeout):
+                raise
             except (ActionError, ExchangeError) as error:
                 if index == 0 and not (isinstance(error, ActionError) and error.code in (*_NO_ENTRY, 402)):
                     raise
                 break
             entry = _entry(told)
-            if entry in found:
+            key = (entry.protocol, entry.external_port, entry.remote_host, entry.internal_client)
+            if key in found:  # the time left counts down, so whole entries would differ
                 break
-            found.append(entry)
-        return found
+            found[key] = entry
+        return list(found.values())
 
-    async def delete(self, protocol: str, port: int, remote_host: str = "") -> None:
+    def delete(self, protocol: str, port: int, remote_host: str = "") -> Deferred[None]:
         """DeletePortMapping.
 
-        :raises ActionError: 714 where there is none, 606 where it belongs to somebody else.
+        :return: errbacks with :class:`txigd.errors.ActionError`: 714 where there is none, 606 where it belongs to
+            somebody else.
         """
-        await self.proxy.call(
+        return self.proxy.call(
             "DeletePortMapping",
             NewRemoteHost=remote_host,
             NewExternalPort=port,
             NewProtocol=protocol,
-        )
+        ).addCallback(lambda _: None)
 
 
 def _remote(wanted: PortMapping) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from txigd import log
@@ -14,7 +15,16 @@ from txigd.igd.connection import Connection
 from txigd.igd.status import Learned, Reading, WANStatus, choose
 from txigd.igd.watched import Watched
 from txigd.interfaces import IWANObserver
-from txigd.limits import CONFIRM_SECONDS, POLL_SECONDS, SETTLE_CEILING_SECONDS, SETTLE_SECONDS, UNREACHABLE_READS
+from txigd.limits import (
+    CALM_SECONDS,
+    CONFIRM_SECONDS,
+    FLAP_SECONDS,
+    FLAP_STEPS,
+    POLL_SECONDS,
+    SETTLE_CEILING_SECONDS,
+    SETTLE_SECONDS,
+    UNREACHABLE_READS,
+)
 
 _log = log.logger("txigd.wan")
 
@@ -39,10 +49,13 @@ class WAN:
         self._live = 0
         self._default = -1
         self._failures = 0
+        self._opening = False
         self._reading: Deferred[None] | None = None
         self._again: Learned | None = None
         self._calls: dict[str, IDelayedCall] = {}
         self._hinted_at: float | None = None
+        self._told_at: deque[float] = deque(maxlen=FLAP_STEPS)
+        self._held: WANStatus | None = None
         self._stopped = False
         self.on_unreachable: Callable[[], object] = lambda: None
         self.on_live: Callable[[Connection], object] = lambda connection: None
@@ -50,7 +63,7 @@ class WAN:
     # -- for everybody ---------------------------------------------------------------------------------------------
     @property
     def status(self) -> WANStatus:
-        """The last known state."""
+        """The last known state, as it was told to observers."""
         return self._watched.value
 
     @property
@@ -79,17 +92,21 @@ class WAN:
         if forget is not None:
             forget()
 
-    def when(self, predicate: Callable[[WANStatus], bool]) -> Deferred[WANStatus]:
-        """A fresh Deferred of the first status, the present one included, for which ``predicate`` is true."""
-        return self._watched.when(predicate)
+    def when(self, predicate: Callable[[WANStatus], bool], timeout: float | None = None) -> Deferred[WANStatus]:
+        """A fresh Deferred of the first status, the present one included, for which ``predicate`` is true.
 
-    async def refresh(self) -> WANStatus:
+        It errbacks with :class:`txigd.errors.WaitTimeout` after ``timeout`` seconds, and with
+        :class:`txigd.errors.Stopped` when the control point is stopped.
+        """
+        return self._watched.when(predicate, timeout)
+
+    def refresh(self) -> Deferred[WANStatus]:
         """Read the state now.
 
-        :raises ExchangeError: when the gateway does not answer.
+        :return: errbacks with an :class:`txigd.errors.ExchangeError` when the gateway does not answer, with
+            :class:`txigd.errors.NoConnection` when it has no connection service.
         """
-        await self._read(Learned.READ)
-        return self.status
+        return Deferred.fromCoroutine(self._read(Learned.READ))
 
     # -- for the gateway ---------------------------------------------------------------------------------------------
     async def use(self, connections: Sequence[Connection], default: int = -1) -> None:
@@ -104,12 +121,17 @@ class WAN:
         self._connections, self._default = tuple(connections), default
         self._live = 0
         self._failures = 0
-        await self._read_all(Learned.READ)
+        self._opening = True
+        try:
+            await self._read_all(Learned.READ)
+        finally:
+            self._opening = False
         self._schedule("poll", self._poll_seconds, self._poll)
+        self._catch_up()
 
     def hint(self) -> None:
         """An event told of something: read when the burst has settled, and once more a moment later."""
-        if self._stopped:
+        if self._stopped or not self._connections:
             return
         now = self._clock.seconds()
         if self._hinted_at is None:
@@ -117,19 +139,31 @@ class WAN:
         latest = self._hinted_at + SETTLE_CEILING_SECONDS
         self._schedule("settle", max(0.0, min(SETTLE_SECONDS, latest - now)), self._settled)
         self._schedule("confirm", CONFIRM_SECONDS, lambda: self._read_soon(Learned.EVENT))
+        if self._held is not None:
+            self._schedule("calm", CALM_SECONDS, self._calmed)
+
+    def lost(self) -> None:
+        """The gateway is gone: read nothing until the next :meth:`use`; observers and waiters stay."""
+        self._rest()
+        if self.status.learned is not Learned.NOTHING:
+            self._publish(replace(self.status, reachable=False, learned=Learned.READ))
 
     def stop(self) -> None:
         """Read no more; waiters hear :class:`txigd.errors.Stopped`."""
         self._stopped = True
+        self._rest()
+        self._watched.close(Stopped())
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+    def _rest(self) -> None:
         for call in self._calls.values():
             if call.active():
                 call.cancel()
         self._calls.clear()
+        self._hinted_at = self._held = self._again = None
         if self._reading is not None:
             self._reading.cancel()
-        self._watched.close(Stopped())
 
-    # -- inside ------------------------------------------------------------------------------------------------------
     def _schedule(self, name: str, seconds: float, function: Callable[[], object]) -> None:
         if self._stopped:
             return
@@ -150,18 +184,21 @@ class WAN:
         """One read at a time; what is asked for meanwhile is read once afterwards."""
         if self._stopped:
             return
-        if self._reading is not None:
+        if self._reading is not None or self._opening:
             self._again = learned
             return
 
         def done(result: object) -> None:
             self._reading = None
-            again, self._again = self._again, None
-            if again is not None:
-                self._read_soon(again)
+            self._catch_up()
 
-        self._reading = ensureDeferred(self._read_quietly(learned))
-        self._reading.addBoth(done)
+        reading = self._reading = Deferred.fromCoroutine(self._read_quietly(learned))
+        reading.addBoth(done)
+
+    def _catch_up(self) -> None:
+        again, self._again = self._again, None
+        if again is not None:
+            self._read_soon(again)
 
     async def _read_quietly(self, learned: Learned) -> None:
         try:
@@ -173,27 +210,38 @@ class WAN:
         except Exception:
             _log.failure("reading the WAN state failed")
 
-    async def _read(self, learned: Learned) -> None:
+    async def _read(self, learned: Learned) -> WANStatus:
         """Read the live connection; when it is not up, look whether another one took over."""
         connection = self.connection
         try:
             reading = await connection.read(is_default=self._live == self._default)
         except ExchangeError:
-            self._failures += 1
-            if self._failures == UNREACHABLE_READS:
-                self._publish(replace(self.status, reachable=False, learned=learned))
-            if self._failures >= UNREACHABLE_READS:
-                self.on_unreachable()
+            if connection is self.connection:
+                self._failed(learned)
             raise
-        self._failures = 0
         status = reading.status(learned)
+        if connection is not self.connection:
+            return status  # described again meanwhile
+        self._failures = 0
         if len(self._connections) > 1 and not (status.connected and status.external_ip):
-            await self._read_all(learned)
-        elif connection is self.connection:
-            self._publish(status)
+            return await self._read_all(learned)
+        self._publish(status)
+        return status
 
-    async def _read_all(self, learned: Learned) -> None:
-        connections = self._connections
+    def _failed(self, learned: Learned) -> None:
+        """No answer: asked again in a moment, and then it counts as unreachable."""
+        self._failures += 1
+        if self._stopped:
+            return
+        if self._failures < UNREACHABLE_READS:
+            self._schedule("confirm", CONFIRM_SECONDS, lambda: self._read_soon(learned))
+            return
+        if self.status.learned is not Learned.NOTHING:
+            self._publish(replace(self.status, reachable=False, learned=learned))
+        self.on_unreachable()
+
+    async def _read_all(self, learned: Learned) -> WANStatus:
+        connections, before = self._connections, self.status.service
         readings: list[Reading] = []
         error: ExchangeError | None = None
         for index, connection in enumerate(connections):
@@ -204,23 +252,42 @@ class WAN:
                 readings.append(Reading(connection.name))
         if error is not None and not any(reading.answered for reading in readings):
             raise error
-        if connections is not self._connections:
-            return  # described again meanwhile
         live = choose(readings)
-        if live != self._live and self.status.learned is not Learned.NOTHING:
-            _log.info("WAN connection moves to {service}", service=connections[live].name)
-        moved = live != self._live
-        self._live = live
-        self._publish(readings[live].status(learned))
-        if moved:
+        status = readings[live].status(learned)
+        if connections is not self._connections:
+            return status  # described again meanwhile
+        if before and before != status.service:
+            _log.info("WAN connection moves to {service}", service=status.service)
+        moved, self._live = live != self._live, live
+        self._publish(status)
+        if moved and not self._opening:
             self.on_live(self.connection)
+        return status
 
+    # -- telling -----------------------------------------------------------------------------------------------------
     def _publish(self, status: WANStatus) -> None:
-        old = self.status
-        if status.differs(old):
-            first = old.learned is Learned.NOTHING
-            if not first:
-                _log.debug("WAN: {old} -> {new}", old=str(old), new=str(status))
-            self._watched.set(status, silent=first)
-        else:
+        """Tell what is new. A line that flaps is told when it falls, and otherwise once it is calm (F38, Q147)."""
+        old, now = self.status, self._clock.seconds()
+        if not status.differs(old):
+            self._held = None
             self._watched.value = replace(status, learned=old.learned)  # the same news: how it was learned stands
+        elif old.learned is Learned.NOTHING:
+            self._watched.set(status, silent=True)
+        elif self._flaps(now) and not (old.connected and not status.connected):
+            if self._held is None or status.differs(self._held):
+                self._schedule("calm", CALM_SECONDS, self._calmed)
+            self._held = status
+        else:
+            _log.debug("WAN: {old} -> {new}", old=str(old), new=str(status))
+            self._held = None
+            self._told_at.append(now)
+            self._watched.set(status)
+
+    def _flaps(self, now: float) -> bool:
+        return len(self._told_at) == FLAP_STEPS and now - self._told_at[0] < FLAP_SECONDS
+
+    def _calmed(self) -> None:
+        status, self._held = self._held, None
+        if status is not None and status.differs(self.status):
+            self._told_at.append(self._clock.seconds())
+            self._watched.set(status)

@@ -1,0 +1,203 @@
+"""A LAN in memory: gateways behind one exchange, on a clock of the test. No socket, no reactor.
+
+The gateways are made of the pure parts of :mod:`txigd.testing`; faults are set by the name of what they befall.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from txigd.errors import ConnectFailed, ExchangeError, ExchangeTimeout
+from txigd.igd.services import builtin_table
+from txigd.interfaces import IExchange
+from txigd.testing import Entry, Rules, control
+from txigd.testing.line import Line
+from txigd.testing.state import State
+from txigd.testing.tree import DESCRIPTION_PATH, Tree
+from txigd.upnp.control import soap
+from txigd.upnp.control.action import Caller, ServiceProxy
+from txigd.upnp.description import device
+from txigd.upnp.http_reply import Reply
+from txigd.upnp.url import DeviceURL, parse
+
+US = ipaddress.IPv4Address("192.168.1.7")
+ROUTER = "192.168.1.1"
+PAGE = b"<html><head><title>Router</title></head><body>Please log in</body></html>"
+
+
+@dataclass
+class Asked:
+    """One request as it came in; ``name`` is the action, or the method and path."""
+
+    method: str
+    url: DeviceURL
+    name: str
+    headers: dict[str, str]
+    arguments: dict[str, str] = field(default_factory=dict)
+
+
+class MemoryGateway:
+    """A gateway; ``faults`` maps a name of :class:`Asked` or ``"*"`` to ``"hang"``, ``"refuse"``, ``"html"``, a UPnP
+    error (control) or an HTTP status (else), and ``answers`` to a function that makes the reply."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        address: str = ROUTER,
+        port: int = 5000,
+        *,
+        version: int = 2,
+        connection: str = "IP",
+        udn: str = "uuid:00000000-0000-0000-0000-000000000001",
+        name: str = "Router",
+        external_ip: str = "11.22.33.44",
+    ) -> None:
+        self.clock = clock
+        self.address = address
+        self.port = port
+        self.name = name
+        self.prefix = ""
+        self.boot_id = 1
+        self.faults: dict[str, object] = {}
+        self.answers: dict[str, Callable[[Asked], Reply]] = {}
+        self.sids = 0
+        tree = Tree(version=version, udn=udn, friendly_name=name, connection=connection)
+        self.state = State(tree, Line(external_ip), Rules(version=version))
+        self.state.line.connect(0.0)
+
+    @property
+    def udn(self) -> str:
+        return self.state.tree.root.udn
+
+    @property
+    def location(self) -> DeviceURL:
+        return parse(f"http://{self.address}:{self.port}{DESCRIPTION_PATH}")
+
+    @property
+    def table(self) -> list[Entry]:
+        self.state.advance(self.clock.seconds())
+        return list(self.state.table)
+
+    def foreign(self, port: int, client: str = "192.168.1.99", description: str = "theirs") -> None:
+        self.state.table.put(Entry("TCP", port, client, port, "", description))
+
+    def cut(self) -> None:
+        self.state.line.cut("ERROR_NO_CARRIER")
+
+    def restore(self) -> None:
+        self.state.line.connect(self.clock.seconds())
+
+    def document(self) -> bytes:
+        return self.state.tree.description(f"http://{self.address}:{self.port}")
+
+    def answer(self, asked: Asked, body: bytes) -> Reply | None:
+        """The reply, or None to hang."""
+        fault = self.faults.get(asked.name, self.faults.get("*"))
+        if fault == "hang":
+            return None
+        if fault == "refuse":
+            raise ConnectFailed("refused")
+        if fault == "html":
+            return reply(200, PAGE)
+        if isinstance(fault, int):
+            return reply(500, soap.fault(fault, "")) if asked.arguments or asked.method == "POST" else reply(fault)
+        if asked.name in self.answers:
+            return self.answers[asked.name](asked)
+        if asked.method == "GET":
+            return reply(200, self.document()) if asked.url == self.location else reply(404)
+        if asked.method == "SUBSCRIBE":
+            self.sids += 1
+            return reply(200, headers=(("SID", f"uuid:{self.sids}"), ("TIMEOUT", "Second-1800")))
+        if asked.method == "UNSUBSCRIBE":
+            return reply(200)
+        services = self.state.tree.services.values()
+        service = next((s for s in services if s.control_path == asked.url.target), None)
+        if service is None:
+            return reply(404)
+        now = self.clock.seconds()
+        self.state.advance(now)
+        request = control.read(body, asked.headers.get("SOAPACTION", ""))
+        answer = control.answer(self.state, service, request, caller=str(US), now=now)
+        return reply(answer.status, answer.body)
+
+
+def reply(status: int, body: bytes = b"", headers: tuple[tuple[str, str], ...] = ()) -> Reply:
+    return Reply(status, "", headers, body, None)
+
+
+@implementer(IExchange)
+class MemoryLAN:
+    """The exchange to all gateways in ``gateways``; ``asked`` is what went out. Answers come in the same turn."""
+
+    def __init__(self, clock: Clock, *gateways: MemoryGateway) -> None:
+        self.clock = clock
+        self.gateways = list(gateways)
+        self.asked: list[Asked] = []
+        self.open: set[Deferred[Any]] = set()
+        self.most_open = 0
+        self.closed = False
+
+    def request(
+        self,
+        method: str,
+        url: DeviceURL,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        *,
+        body_cap: int,
+        seconds: float,
+    ) -> Deferred[Reply]:
+        asked = Asked(method, url, f"{method} {url.target}", dict(headers))
+        if method in ("POST", "M-POST"):
+            _, asked.name, asked.arguments = soap.read_request(body)
+        elif method != "GET":
+            asked.name = method
+        self.asked.append(asked)
+        if self.closed:
+            return fail(ExchangeError("closed"))
+        gateway = next((g for g in self.gateways if (g.address, g.port) == (str(url.host), url.port)), None)
+        if gateway is None:
+            return fail(ConnectFailed(f"nobody at {url.authority}"))
+        try:
+            answer = gateway.answer(asked, body)
+        except ExchangeError:
+            return fail()
+        return self._hang(seconds) if answer is None else succeed(answer)
+
+    def _hang(self, seconds: float) -> Deferred[Reply]:
+        def over(result: object) -> object:
+            self.open.discard(hanging)
+            if call.active():
+                call.cancel()
+            return result
+
+        hanging: Deferred[Any] = Deferred()
+        call = self.clock.callLater(seconds, lambda: hanging.errback(ExchangeTimeout("no answer")))
+        self.open.add(hanging)
+        self.most_open = max(self.most_open, len(self.open))
+        return hanging.addBoth(over)
+
+    def close(self) -> None:
+        self.closed = True
+        for hanging in tuple(self.open):
+            hanging.errback(ExchangeError("closed"))
+
+    # -- for tests ---------------------------------------------------------------------------------------------------
+    def names(self) -> list[str]:
+        return [asked.name for asked in self.asked]
+
+    def count(self, name: str) -> int:
+        return self.names().count(name)
+
+    def proxy(self, gateway: MemoryGateway, name: str) -> ServiceProxy:
+        """A proxy to the service of this name, on a queue of its own."""
+        described = device.parse(gateway.document(), gateway.location)
+        service = next(s for s in described.root.all_services() if s.name == name)
+        return ServiceProxy(service, builtin_table(service.service_type), Caller(self, clock=self.clock))

@@ -1,0 +1,285 @@
+"""One connection service: reading the state, one entry, the table; every outcome as a fact or a typed error."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.memory_lan import US, MemoryGateway, MemoryLAN, reply
+from txigd.errors import ActionError, BadReply, ConnectFailed, ExchangeTimeout, HTTPStatusError
+from txigd.igd.connection import Connection
+from txigd.igd.lease_facts import Added, Deleted, Denied, Failed, Found, Missing, Unreadable
+from txigd.igd.mapping import PortMapping
+from txigd.igd.status import Learned
+from txigd.testing import Entry
+from txigd.upnp.control import soap
+
+WEB = PortMapping("TCP", 8080, description="web")
+
+
+class ConnectionTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.router = MemoryGateway(self.clock)
+        self.lan = MemoryLAN(self.clock, self.router)
+        self.connection = Connection(self.lan.proxy(self.router, "WANIPConnection"), US)
+
+    def says(self, action: str, **outputs: str) -> None:
+        """Let the router answer an action so."""
+        service_type = self.connection.proxy.service.service_type
+        self.router.answers[action] = lambda _: reply(200, soap.response(service_type, action, outputs))
+
+    def fact(self, kind: str, *arguments: object):
+        """The fact that one of the three commands brings."""
+        calls = {
+            "read": lambda: self.connection.read_entry(WEB, 8080),
+            "add": lambda: self.connection.add_entry(WEB, 8080, client=US, description="web", lease_seconds=3600),
+            "delete": lambda: self.connection.delete_entry(WEB, 8080),
+        }
+        return self.successResultOf(_deferred(calls[kind]()))
+
+
+def _deferred(coroutine):
+    return Deferred.fromCoroutine(coroutine)
+
+
+class ReadTests(ConnectionTestCase):
+    def test_status_and_address(self) -> None:
+        reading = self.successResultOf(self.connection.read(is_default=True))
+        self.assertEqual(
+            (reading.service, reading.connection_status, reading.external_ip, reading.is_default),
+            ("WANIPConnection:2", "Connected", "11.22.33.44", True),
+        )
+
+    def test_Q151_a_refused_action_leaves_the_other_part(self) -> None:
+        self.router.faults["GetStatusInfo"] = 401
+        reading = self.successResultOf(self.connection.read())
+        self.assertEqual((reading.connection_status, reading.external_ip), (None, "11.22.33.44"))
+        self.router.faults = {"GetExternalIPAddress": 501}
+        reading = self.successResultOf(self.connection.read())
+        self.assertEqual((reading.connection_status, reading.external_ip), ("Connected", None))
+
+    def test_both_refused_is_a_reading_without_anything(self) -> None:
+        self.router.faults["*"] = 401
+        self.assertFalse(self.successResultOf(self.connection.read()).answered)
+
+    def test_html_for_both_is_an_error(self) -> None:
+        self.router.faults["*"] = "html"
+        self.failureResultOf(self.connection.read(), BadReply)
+
+    def test_Q144_an_empty_address_is_an_answer(self) -> None:
+        self.says("GetExternalIPAddress", NewExternalIPAddress="")
+        reading = self.successResultOf(self.connection.read())
+        self.assertEqual(reading.external_ip, "")
+        self.assertIsNone(reading.status(Learned.READ).external_ip)
+
+    def test_Q150_uptime_as_text_or_negative(self) -> None:
+        for text, seconds in (("0 Days, 01:00:00", 3600), ("-3", None), ("long", None)):
+            self.says("GetStatusInfo", NewConnectionStatus="Up", NewLastConnectionError="X", NewUptime=text)
+            reading = self.successResultOf(self.connection.read())
+            self.assertEqual(
+                (reading.connection_status, reading.uptime_seconds, reading.last_error), ("Up", seconds, "X")
+            )
+
+    def test_silence_is_asked_once(self) -> None:
+        self.router.faults["*"] = "hang"
+        reading = self.connection.read()
+        self.clock.advance(10)
+        self.failureResultOf(reading, ExchangeTimeout)
+        self.assertEqual(self.lan.names(), ["GetStatusInfo"])
+
+    def test_nonsense_from_an_action_that_works_is_no_word_on_the_state(self) -> None:
+        self.router.faults = {"GetStatusInfo": "html"}
+        self.assertIsNone(self.successResultOf(self.connection.read()).connection_status)
+        self.router.faults.clear()
+        self.successResultOf(self.connection.read())
+        for action in ("GetStatusInfo", "GetExternalIPAddress"):
+            self.router.faults = {action: "html"}
+            self.failureResultOf(self.connection.read(), BadReply)
+
+    def test_dying_between_the_two_is_no_word_on_the_address(self) -> None:
+        self.router.faults["GetExternalIPAddress"] = "refuse"
+        self.failureResultOf(self.connection.read(), ConnectFailed)
+
+    def test_cancelling_closes_what_it_opened(self) -> None:
+        self.router.faults["*"] = "hang"
+        reading = self.connection.read()
+        self.assertEqual(len(self.lan.open), 1)
+        reading.cancel()
+        self.failureResultOf(reading)
+        self.assertEqual(self.lan.open, set())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class EntryTests(ConnectionTestCase):
+    def test_found_and_missing(self) -> None:
+        self.assertEqual(self.fact("read"), Missing())
+        self.router.foreign(8080)
+        found = self.fact("read")
+        self.assertIsInstance(found, Found)
+        entry = found.entry
+        self.assertEqual((entry.protocol, entry.external_port, entry.internal_client), ("TCP", 8080, "192.168.1.99"))
+
+    def test_what_each_fault_of_a_read_means(self) -> None:
+        table = {713: Missing, 714: Missing, 401: Unreadable, 602: Unreadable, 501: Unreadable, "html": Unreadable}
+        for fault, expected in table.items():
+            with self.subTest(fault=fault):
+                self.router.faults["GetSpecificPortMappingEntry"] = fault
+                self.assertIsInstance(self.fact("read"), expected)
+        self.router.faults["GetSpecificPortMappingEntry"] = "refuse"
+        self.assertIsInstance(self.fact("read"), Failed)
+
+    def test_an_entry_that_leads_nowhere_is_none(self) -> None:
+        self.says("GetSpecificPortMappingEntry", NewInternalPort="0", NewInternalClient="", NewEnabled="0")
+        self.assertEqual(self.fact("read"), Missing())
+
+    def test_what_is_sent(self) -> None:
+        self.assertEqual(self.fact("add"), Added())
+        asked = self.lan.asked[-1]
+        self.assertEqual(
+            asked.arguments,
+            {
+                "NewRemoteHost": "",
+                "NewExternalPort": "8080",
+                "NewProtocol": "TCP",
+                "NewInternalPort": "8080",
+                "NewInternalClient": "192.168.1.7",
+                "NewEnabled": "1",
+                "NewPortMappingDescription": "web",
+                "NewLeaseDuration": "3600",
+            },
+        )
+        self.assertEqual(self.fact("read").entry.lease_seconds, 3600)
+
+    def test_what_each_fault_of_an_add_means(self) -> None:
+        for code in (501, 606, 718, 724, 725, 728):
+            with self.subTest(code=code):
+                self.router.faults["AddPortMapping"] = code
+                fact = self.fact("add")
+                self.assertIsInstance(fact, Denied)
+                self.assertEqual(fact.code, code)
+        self.router.faults.clear()
+        for status, expected in ((503, Failed), (500, Denied), (404, Denied)):
+            self.router.answers["AddPortMapping"] = lambda _, status=status: reply(status)  # type: ignore[misc]
+            self.assertIsInstance(self.fact("add"), expected)
+        self.router.faults["AddPortMapping"] = "html"
+        self.assertIsInstance(self.fact("add"), Failed)
+        self.router.faults["AddPortMapping"] = "refuse"
+        self.assertIsInstance(self.fact("add"), Failed)
+
+    def test_F45_an_add_is_never_sent_twice(self) -> None:
+        self.router.faults["AddPortMapping"] = "refuse"
+        self.fact("add")
+        self.assertEqual(self.lan.count("AddPortMapping"), 1)
+
+    def test_Q135_whatever_a_delete_is_refused_with_it_is_gone(self) -> None:
+        self.assertEqual(self.fact("delete"), Deleted())
+        for code in (402, 606, 714):
+            self.router.faults["DeletePortMapping"] = code
+            self.assertEqual(self.fact("delete"), Deleted())
+        self.router.faults["DeletePortMapping"] = "refuse"
+        self.assertIsInstance(self.fact("delete"), Failed)
+
+    def test_Q136_the_remote_host_goes_with_every_command(self) -> None:
+        wanted = PortMapping("UDP", 500, remote_host=ipaddress.IPv4Address("11.1.1.1"))
+        self.successResultOf(
+            _deferred(self.connection.add_entry(wanted, 500, client=US, description="x", lease_seconds=60))
+        )
+        self.assertIsInstance(self.successResultOf(_deferred(self.connection.read_entry(wanted, 500))), Found)
+        self.successResultOf(_deferred(self.connection.delete_entry(wanted, 500)))
+        self.assertEqual({asked.arguments["NewRemoteHost"] for asked in self.lan.asked}, {"11.1.1.1"})
+        self.assertEqual(self.router.table, [])
+
+    def test_entry_and_delete_say_what_was_wrong(self) -> None:
+        self.assertEqual(self.failureResultOf(self.connection.entry("TCP", 1), ActionError).value.code, 714)
+        self.assertEqual(self.failureResultOf(self.connection.delete("TCP", 1), ActionError).value.code, 714)
+        self.router.foreign(8080)
+        self.assertEqual(self.successResultOf(self.connection.entry("TCP", 8080)).description, "theirs")
+        self.assertIsNone(self.successResultOf(self.connection.delete("TCP", 8080)))
+
+
+class TableTests(ConnectionTestCase):
+    def walk(self):
+        return self.successResultOf(self.connection.entries())
+
+    def test_all_of_it(self) -> None:
+        self.assertEqual(self.walk(), [])
+        for port in (1000, 2000, 3000):
+            self.router.foreign(port)
+        self.assertEqual({entry.external_port for entry in self.walk()}, {1000, 2000, 3000})
+
+    def test_Q137_every_end_of_the_walk(self) -> None:
+        self.router.foreign(1000)
+        rest = self.router.answer
+
+        def ended_by(end):
+            def answer(asked, body):
+                if asked.name == "GetGenericPortMappingEntry" and asked.arguments["NewPortMappingIndex"] != "0":
+                    return end
+                return rest(asked, body)
+
+            return answer
+
+        for end in (*(reply(500, soap.fault(code, "")) for code in (713, 714, 402, 401, 501)), reply(500, b"<html>")):
+            self.patch(self.router, "answer", ended_by(end))
+            self.assertEqual([entry.external_port for entry in self.walk()], [1000])
+
+    def test_Q137_a_repeated_entry_ends_it_though_its_time_runs_down(self) -> None:
+        left = iter(range(3600, 0, -1))
+        self.router.answers["GetGenericPortMappingEntry"] = lambda _: reply(
+            200,
+            soap.response(
+                self.connection.proxy.service.service_type,
+                "GetGenericPortMappingEntry",
+                {
+                    "NewRemoteHost": "",
+                    "NewExternalPort": "80",
+                    "NewProtocol": "TCP",
+                    "NewInternalPort": "80",
+                    "NewInternalClient": "192.168.1.9",
+                    "NewEnabled": "1",
+                    "NewPortMappingDescription": "",
+                    "NewLeaseDuration": str(next(left)),
+                },
+            ),
+        )
+        self.assertEqual(len(self.walk()), 1)
+        self.assertEqual(len(self.lan.asked), 2)
+
+    def test_half_a_table_is_never_taken_for_a_whole_one(self) -> None:
+        self.router.foreign(1000)
+        rest = self.router.answer
+
+        def dies(asked, body):
+            if asked.arguments.get("NewPortMappingIndex") == "1":
+                raise ConnectFailed("gone")
+            return rest(asked, body)
+
+        self.patch(self.router, "answer", dies)
+        self.failureResultOf(self.connection.entries(), ConnectFailed)
+
+    def test_a_gateway_that_shows_no_table(self) -> None:
+        self.router.faults["*"] = 401
+        self.failureResultOf(self.connection.entries(), ActionError)
+        self.router.faults["*"] = "html"
+        self.failureResultOf(self.connection.entries(), BadReply)
+        del self.router.faults["*"]
+        self.router.answers["GetGenericPortMappingEntry"] = lambda _: reply(404)
+        self.failureResultOf(self.connection.entries(), HTTPStatusError)
+
+    def test_garbage_in_an_entry_is_harmless(self) -> None:
+        self.router.state.table.put(Entry("TCP", 80, "host.name", 80, "", "x"))
+        rest = self.router.answer
+
+        def spoil(asked, body):
+            answer = rest(asked, body)
+            assert answer is not None
+            spoiled = answer.body.replace(b"<NewInternalPort>80<", b"<NewInternalPort>eighty<")
+            return reply(answer.status, spoiled)
+
+        self.patch(self.router, "answer", spoil)
+        (entry,) = self.walk()
+        self.assertEqual((entry.internal_client, entry.internal_port), ("host.name", 0))
