@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, TypeVar
 
 from txigd.errors import InvalidArgument, JournalDamaged
-from txigd.igd.journal_entry import JournalEntry, JournalPinhole, KeptPort, PinnedGateway
+from txigd.igd.journal_entry import JournalEntry, JournalPinhole, KeptPort, PinnedGateway, plain
 from txigd.limits import STATE_OCTETS
 
 VERSION: Final = 1
@@ -38,7 +38,7 @@ def write(pages: Pages, *, boot: str, now: float) -> bytes:
     book = {
         "txigd": "state",
         "version": VERSION,
-        "boot": boot,
+        "boot": plain(boot, _BOOT_CHARACTERS),
         "saved": math.floor(now),
         "gateways": [
             {"udn": udn, "entries": [asdict(e) for e in entries], "pinholes": [asdict(p) for p in pinholes]}
@@ -61,7 +61,7 @@ def read(octets: bytes, *, boot: str, now: float) -> Pages:
     try:
         book = _book(octets)
         saved = book["saved"]
-        shift = 0 if boot and boot == book["boot"] and saved <= now else math.ceil(now) - saved
+        shift = 0 if boot and plain(boot, _BOOT_CHARACTERS) == book["boot"] and saved <= now else math.ceil(now) - saved
         gateways = [_gateway(record, shift) for record in _list(book["gateways"])]
         pinned = [_shifted(_record(PinnedGateway, record), "seen", shift) for record in _list(book["pinned"])]
         ports = [_record(KeptPort, record) for record in _list(book["ports"])]
@@ -85,7 +85,7 @@ def _book(octets: bytes) -> dict[str, Any]:
     if type(book.get("version")) is not int or book["version"] != VERSION:
         raise JournalDamaged(f"version {book.get('version')!r:.20}, this is version {VERSION}")
     _exactly(book, ("txigd", "version", "boot", "saved", "gateways", "pinned", "ports"))
-    if type(book["boot"]) is not str or len(book["boot"]) > _BOOT_CHARACTERS:
+    if type(book["boot"]) is not str or book["boot"] != plain(book["boot"], _BOOT_CHARACTERS):
         raise JournalDamaged("boot is no name")
     PinnedGateway("", "", _whole(book["saved"]))  # a time like any other
     return book
