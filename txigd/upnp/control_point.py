@@ -58,6 +58,25 @@ def named_device(text: str) -> DeviceURL | IPAddress:
         ) from None
 
 
+def callback_authority(host: str | None, port: int) -> tuple[IPAddress, int] | None:
+    """What devices are to call where the host's own address cannot be reached by them (Q173); None for the usual way.
+
+    :raises InvalidArgument: for anything but an address that may be on the device's own network (C10), or no port.
+    """
+    if host is None:
+        return None
+    try:
+        address = ipaddress.ip_address(host.strip())
+    except ValueError:
+        raise InvalidArgument(f"callback host {host!r}: write an address") from None
+    far = address.version == 4 and address.is_global
+    if far or address.is_unspecified or address.is_multicast:
+        raise InvalidArgument(f"callback host {address}: no address on the network of a gateway")
+    if not port:
+        raise InvalidArgument(f"callback host {address}: name the callback port as well")
+    return address, port
+
+
 class ControlPoint(Service):
     """Finds devices, reads what they are and keeps track of them.
 
@@ -66,7 +85,9 @@ class ControlPoint(Service):
     :param named: one device to use, wherever it is: its address or the URL of its description.
     :param targets: what to search for; only devices that announce one of these types are tracked.
     :param callback_port: TCP port that hears events; 0 for any.
-    :raises InvalidArgument: for an unusable name.
+    :param callback_host: the address that devices are to call, at ``callback_port``, where this host sits behind a
+        forwarding of its own, for instance in a container (Q173).
+    :raises InvalidArgument: for an unusable name or callback host.
     """
 
     def __init__(
@@ -77,13 +98,15 @@ class ControlPoint(Service):
         named: str | None = None,
         targets: Sequence[str],
         callback_port: int = 0,
+        callback_host: str | None = None,
     ) -> None:
         self.reactor = reactor
         self._link_names = tuple(links)
         self.named = None if named is None else named_device(named)
         self._targets = tuple(targets)
         self.exchange = Exchange(reactor)
-        self.callbacks = CallbackServer(reactor, port=callback_port)
+        advertised = callback_authority(callback_host, callback_port)
+        self.callbacks = CallbackServer(reactor, port=callback_port, advertised=advertised)
         self.discovery: Discovery | None = None
         self.links: tuple[Link, ...] = ()
         self.next_hops: tuple[NextHop, ...] = ()
