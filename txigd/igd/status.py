@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 _CGNAT = ipaddress.IPv4Network("100.64.0.0/10")
 _PRIVATE = tuple(ipaddress.IPv4Network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+# RFC 6890; which parts of it Python calls global differs from one release to the next
+_PROTOCOL_ASSIGNMENTS = ipaddress.IPv4Network("192.0.0.0/24")
 _CONNECTED = frozenset({"connected", "up"})  # Q148
 _IDLE = frozenset({"unconfigured", ""})
 
@@ -133,7 +135,8 @@ def classify(text: str) -> tuple[ipaddress.IPv4Address | None, AddressClass]:
         return address, AddressClass.CGNAT
     if any(address in network for network in _PRIVATE):
         return address, AddressClass.PRIVATE
-    if not address.is_global or address.is_multicast or address.is_reserved:
+    special = not address.is_global or address.is_multicast or address.is_reserved
+    if special or address in _PROTOCOL_ASSIGNMENTS:
         return address, AddressClass.RESERVED
     return address, AddressClass.PUBLIC
 
