@@ -193,7 +193,7 @@ class ControlPoint(control_point.ControlPoint):
         old, self._current = self._current, best
         if old is not None:
             old.mapping_sets.remove(self.mappings)
-            self.mappings.detach("no gateway" if best is None else "another gateway took over", forget=best is not None)
+            self.mappings.detach("no gateway") if best is None else self.mappings.part("another gateway took over")
             self._tell_gateway("gateway_lost", old)
         if best is None:
             return

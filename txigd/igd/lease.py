@@ -161,6 +161,7 @@ class Lease:
         return entry.leads_to(self.client, self.wanted.internal_port) and (self._made or not entry.description.strip())
 
     def _check_found(self, fact: Found, now: float) -> None:
+        self._readable = True  # whatever it answered once, perhaps a page for people
         self._seen_ours = self._ours(fact.entry)
         if not self._seen_ours:
             self._made = False
@@ -171,6 +172,7 @@ class Lease:
             self._phase = _Phase.ADD
 
     def _check_missing(self, fact: Missing, now: float) -> None:
+        self._readable = True
         self._seen_ours = self._made = False
         self._granted_seconds = 0
         if self.status.state in WORKING:

@@ -2,240 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from random import Random
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
 
 from txigd import log
-from txigd.errors import InvalidArgument, MappingConflict, MappingRefused, MappingReleased
+from txigd.errors import InvalidArgument, MappingReleased
 from txigd.igd.connection import Connection
-from txigd.igd.lease import Lease
-from txigd.igd.lease_facts import (
-    WORKING,
-    Add,
-    Command,
-    Delete,
-    Done,
-    Fact,
-    MappingState,
-    MappingStatus,
-    Read,
-    Rest,
-)
-from txigd.igd.mapping import PortMapping, tag
-from txigd.igd.watched import Watched
+from txigd.igd.held_mapping import HeldMapping
+from txigd.igd.lease_facts import MappingState, MappingStatus
+from txigd.igd.mapping import PortMapping
 from txigd.interfaces import IMappingObserver
-from txigd.limits import FAREWELL_SECONDS, MAPPINGS, PORT_RANGE
+from txigd.limits import FAREWELL_SECONDS, MAPPINGS
 
 _log = log.logger("txigd.mappings")
-_FINAL = WORKING | {MappingState.CONFLICT, MappingState.REFUSED, MappingState.RELEASED}
-
-
-class HeldMapping:
-    """One wanted mapping and how it stands. Made by :meth:`Mappings.hold`.
-
-    :ivar wanted: the :class:`txigd.igd.mapping.PortMapping`.
-    """
-
-    def __init__(self, clock: IReactorTime, wanted: PortMapping, host_id: str, random: Random) -> None:
-        self.wanted = wanted
-        self._clock = clock
-        self._host_id = host_id
-        self._random = random
-        self.watched: Watched[MappingStatus] = Watched(clock, MappingStatus())
-        self._connection: Connection | None = None
-        self._lease: Lease | None = None
-        self._releasing = False
-        self._running: Deferred[None] | None = None
-        self._sleep: tuple[Deferred[None], IDelayedCall | None] | None = None
-        self._gone: list[Deferred[None]] = []
-
-    @property
-    def status(self) -> MappingStatus:
-        """State, external port, lease and reason at this moment."""
-        return self.watched.value
-
-    @property
-    def external_port(self) -> int:
-        """The external port in use, 0 while there is none."""
-        return self.status.external_port if self.status.state in WORKING else 0
-
-    def when_active(self) -> Deferred[MappingStatus]:
-        """A fresh Deferred of the status once the mapping works.
-
-        It errbacks with :class:`txigd.errors.MappingConflict` or :class:`txigd.errors.MappingRefused` as soon as the
-        gateway said no (the mapping stays wanted and is tried again), and with
-        :class:`txigd.errors.MappingReleased` when it is released first.
-        """
-        return self.watched.when(lambda status: status.state in _FINAL).addCallback(self._judge)
-
-    def release(self) -> Deferred[None]:
-        """Want it no more: delete the entry if it is ours. The Deferred fires when that is done or given up."""
-        if self.status.state is MappingState.RELEASED:
-            return succeed(None)
-        gone: Deferred[None] = Deferred(lambda d: self._gone.remove(d) if d in self._gone else None)
-        self._gone.append(gone)
-        self._releasing = True
-        if self._lease is None or self._connection is None:
-            self.abandon()
-        else:
-            self._wake()
-        return gone
-
-    def leave(self) -> None:
-        """Want it no more, but leave the entry on the gateway to run out with its lease."""
-        self.abandon()
-
-    # -- for the set -------------------------------------------------------------------------------------------------
-    def attach(self, connection: Connection, *, restarted: bool) -> None:
-        """Keep it true on this connection from now on."""
-        client = connection.local_address
-        if not isinstance(client, ipaddress.IPv4Address):
-            self._say(
-                MappingStatus(MappingState.REFUSED, reason="the gateway is reached over IPv6: no IPv4 port mapping")
-            )
-            return
-        now = self._clock.seconds()
-        if self._lease is None or (restarted and self._lease.client != (self.wanted.internal_client or client)):
-            self._lease = self._new_lease(client)
-        elif restarted:
-            self._lease.gateway_restarted(now)
-        else:
-            self._lease.recheck(now)
-        self._connection = connection
-        if self._running is None:
-            self._running = ensureDeferred(self._run())
-            self._running.addErrback(self._fell_over)
-        else:
-            self._wake()
-
-    def detach(self, reason: str, *, forget: bool) -> None:
-        """The gateway is gone; with ``forget`` for good, another one may come."""
-        self._connection = None
-        if self._lease is not None:
-            self._lease.gateway_silent(reason)
-            self._say(self._lease.status)
-        if forget:
-            self._lease = None
-        if self._releasing:
-            self.abandon()
-
-    def recheck(self) -> None:
-        """Read the entry back soon."""
-        if self._lease is not None:
-            self._lease.recheck(self._clock.seconds())
-            self._wake()
-
-    def abandon(self) -> None:
-        """Stop at once, whatever is under way."""
-        if self._running is not None:
-            self._running.cancel()
-        self._finish()
-
-    # -- inside ------------------------------------------------------------------------------------------------------
-    def _new_lease(self, client: ipaddress.IPv4Address) -> Lease:
-        return Lease(
-            self.wanted,
-            client=client,
-            host_id=self._host_id,
-            spread=lambda: self._random.uniform(-1, 1),
-            other_port=lambda: self._random.randint(*PORT_RANGE),
-            external_port=self.status.external_port,
-        )
-
-    async def _run(self) -> None:
-        while True:
-            connection, lease = self._connection, self._lease
-            if connection is None or lease is None:
-                await self._rest(None)
-                continue
-            if self._releasing:
-                lease.release()
-            command = lease.next(self._clock.seconds())
-            if isinstance(command, Done):
-                break
-            self._say(lease.status)
-            if isinstance(command, Rest):
-                await self._rest(max(0.0, command.until - self._clock.seconds()))
-                continue
-            fact = await self._carry_out(connection, lease, command)
-            lease.learn(fact, self._clock.seconds())
-        self._finish()
-
-    async def _carry_out(self, connection: Connection, lease: Lease, command: Command) -> Fact:
-        if isinstance(command, Add):
-            description = tag(self._host_id, self.wanted.description or str(self.wanted).replace(":", "-"))
-            return await connection.add_entry(
-                self.wanted,
-                command.port,
-                client=lease.client,
-                description=description,
-                lease_seconds=command.lease_seconds,
-            )
-        if isinstance(command, Delete):
-            return await connection.delete_entry(self.wanted, command.port)
-        assert isinstance(command, Read)
-        return await connection.read_entry(self.wanted, command.port)
-
-    async def _rest(self, seconds: float | None) -> None:
-        rest: Deferred[None] = Deferred()
-        call = None if seconds is None else self._clock.callLater(seconds, rest.callback, None)
-        self._sleep = (rest, call)
-        try:
-            await rest
-        finally:
-            self._sleep = None
-            if call is not None and call.active():
-                call.cancel()
-
-    def _wake(self) -> None:
-        if self._sleep is not None:
-            rest, call = self._sleep
-            self._sleep = None
-            if call is not None and call.active():
-                call.cancel()
-            rest.callback(None)
-
-    def _say(self, status: MappingStatus) -> None:
-        old = self.status
-        if status == old:
-            return
-        if (status.state, status.external_port, status.reason) != (old.state, old.external_port, old.reason):
-            why = f" ({status.reason})" if status.reason else ""
-            _log.info(
-                "mapping {mapping}: {state}{port}{why}",
-                mapping=str(self.wanted),
-                state=status.state.value,
-                port=f" on external port {status.external_port}" if status.state in WORKING else "",
-                why=why,
-            )
-            self.watched.set(status)
-        else:
-            self.watched.value = status
-
-    def _finish(self) -> None:
-        self._say(MappingStatus(MappingState.RELEASED, self.status.external_port))
-        gone, self._gone = self._gone, []
-        for waiter in gone:
-            waiter.callback(None)
-
-    def _fell_over(self, failure: Failure) -> None:
-        if not isinstance(failure.value, CancelledError):
-            _log.failure("holding a mapping failed", failure=failure)
-            self._finish()
-
-    def _judge(self, status: MappingStatus) -> MappingStatus:
-        if status.state is MappingState.CONFLICT:
-            raise MappingConflict(f"{self.wanted}: {status.reason}")
-        if status.state is MappingState.REFUSED:
-            raise MappingRefused(f"{self.wanted}: {status.reason}")
-        if status.state is MappingState.RELEASED:
-            raise MappingReleased
-        return status
 
 
 class Mappings:
@@ -254,6 +36,8 @@ class Mappings:
         self._most = most
         self._random = random or Random()  # jitter and port choice need no secret
         self._held: dict[tuple[str, int, str], HeldMapping] = {}
+        self._former: set[HeldMapping] = set()
+        self._leaving: set[Deferred[None]] = set()
         self._connection: Connection | None = None
         self._observers: list[IMappingObserver] = []
 
@@ -266,29 +50,34 @@ class Mappings:
     def hold(self, wanted: PortMapping) -> HeldMapping:
         """Keep a mapping true from now on: added, read back, renewed, added again when it gets lost.
 
-        Holding the same mapping again gives the same :class:`HeldMapping`.
+        Holding the same mapping again gives the same :class:`~txigd.igd.held_mapping.HeldMapping`; after its release,
+        a new one that begins when the former has left the gateway.
 
         :raises InvalidArgument: when another mapping wants the same external port, or too many are held.
         """
         key = (wanted.protocol, wanted.wanted_port, str(wanted.remote_host or ""))
-        held = self._held.get(key)
-        if held is not None and held.wanted == wanted:
-            return held
-        if held is not None:
-            raise InvalidArgument(f"{wanted}: the same external port is already held as {held.wanted}")
-        if len(self._held) >= self._most:
+        former = self._held.get(key)
+        if former is not None and not former.leaving:
+            if former.wanted == wanted:
+                return former
+            raise InvalidArgument(f"{wanted}: the same external port is already held as {former.wanted}")
+        if former is None and len(self._held) >= self._most:
             raise InvalidArgument(f"{wanted}: {self._most} mappings are held already")
-        held = HeldMapping(self._clock, wanted, self._host_id, self._random)
+        wait_for = None
+        if former is not None:
+            self._former.add(former)
+            wait_for = self._until(former.release()).addCallback(lambda _: self._former.discard(former))
+        held = HeldMapping(self._clock, wanted, self._host_id, self._random, wait_for=wait_for)
         self._held[key] = held
 
         def changed(old: MappingStatus, new: MappingStatus) -> None:
+            if new.state is MappingState.RELEASED and self._held.get(key) is held:
+                del self._held[key]
             for observer in tuple(self._observers):
                 try:
                     observer.mapping_changed(held, old, new)
                 except Exception:
                     _log.failure("a mapping observer raised")
-            if new.state is MappingState.RELEASED and self._held.get(key) is held:
-                del self._held[key]
 
         held.watched.observe(changed)
         if self._connection is not None:
@@ -312,11 +101,17 @@ class Mappings:
         for held in self:
             held.attach(connection, restarted=restarted)
 
-    def detach(self, reason: str, *, forget: bool = False) -> None:
+    def detach(self, reason: str) -> None:
         """The gateway is gone; everything stays wanted."""
         self._connection = None
         for held in self:
-            held.detach(reason, forget=forget)
+            held.detach(reason)
+
+    def part(self, reason: str, seconds: float = FAREWELL_SECONDS) -> None:
+        """Leave this gateway for another one: our entries there are deleted within ``seconds`` (F16)."""
+        self._connection = None
+        for held in self:
+            self._until(held.part(reason).addTimeout(seconds, self._clock).addErrback(lambda _: None))
 
     def recheck(self) -> None:
         """Something changed in the gateway's table: read our entries back."""
@@ -325,9 +120,10 @@ class Mappings:
 
     def stop(self, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
         """Release everything, within ``seconds``; what the gateway did not confirm by then runs out with its lease."""
-        everything = tuple(self)
-        done = gatherResults([held.release() for held in everything], consumeErrors=True)
-        done.addTimeout(seconds, self._clock)
+        everything = (*self, *self._former)
+        for held in everything:
+            self._until(held.release())
+        self._connection = None
 
         def abandon(result: object) -> None:
             for held in everything:
@@ -335,4 +131,31 @@ class Mappings:
                 held.watched.close(MappingReleased())
             self._held.clear()
 
-        return done.addBoth(abandon)
+        done = gatherResults([_after(leaving) for leaving in self._leaving], consumeErrors=True)
+        return done.addTimeout(seconds, self._clock).addBoth(abandon)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+    def _until(self, leaving: Deferred[None]) -> Deferred[None]:
+        """Let stop() wait for this as well.
+
+        :return: fires after it.
+        """
+        self._leaving.add(leaving)
+
+        def over(result: object) -> None:
+            self._leaving.discard(leaving)
+
+        leaving.addBoth(over)
+        return _after(leaving)
+
+
+def _after(deferred: Deferred[None]) -> Deferred[None]:
+    """A Deferred of its own that fires after ``deferred``; cancelling it leaves that one alone."""
+    following: Deferred[None] = Deferred()
+
+    def over(result: object) -> None:
+        if not following.called:
+            following.callback(None)
+
+    deferred.addBoth(over)
+    return following
