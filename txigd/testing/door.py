@@ -73,9 +73,7 @@ class Door(_Factory):  # type: ignore[misc]
     noisy = False
 
     def __init__(self, reactor: Any, resource: Any) -> None:
-        site: Any = _Site(
-            resource, requestFactory=SizedRequest, timeout=IDLE_SECONDS, reactor=reactor, parsePOSTFormSubmission=False
-        )
+        site: Any = _Site(resource, requestFactory=SizedRequest, timeout=IDLE_SECONDS, reactor=reactor)
         site.log = lambda request: None  # no access log: the gateway keeps its own
         site.noisy = False
         super().__init__(site)
