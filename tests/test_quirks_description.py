@@ -13,17 +13,20 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from txigd.errors import ConnectFailed, InvalidArgument
+from txigd.igd import control_point as igd
 from txigd.igd.gateway import is_gateway
 from txigd.interfaces import IDeviceObserver, IExchange
 from txigd.limits import DESCRIPTION_FETCHES, DESCRIPTION_RETRY_SECONDS
-from txigd.upnp import addressing, url
+from txigd.upnp import addressing, control_point, url
 from txigd.upnp.addressing import NextHop
 from txigd.upnp.control_point import ControlPoint
 from txigd.upnp.description import device, service
+from txigd.upnp.discovery.multicast import Discovery
 from txigd.upnp.discovery.presence import Appeared, Doubted, Rebooted, Sighting
 from txigd.upnp.discovery.targets import IGD_TARGETS
 from txigd.upnp.http_reply import Reply
@@ -108,9 +111,13 @@ class ControlPointCase(SynchronousTestCase):
         self.pages = Pages()
         self.told = Told()
         self.patch(addressing, "address_towards", lambda host: HERE)
-        self.point = ControlPoint(self.clock, targets=IGD_TARGETS)
-        self.point.exchange = self.pages  # type: ignore[assignment]
+        self.point: Any = self.with_pages(ControlPoint(self.clock, targets=IGD_TARGETS))
         self.point.observe_devices(self.told)
+
+    def with_pages(self, point: Any) -> Any:
+        """Let the pages answer instead of the network."""
+        point.exchange = self.pages
+        return point
 
     def sighting(self, location: str = ROOT, target: str = IGD1, udn: str = "uuid:gateway") -> Sighting:
         place = url.parse(location)
@@ -193,6 +200,34 @@ class FindingTests(ControlPointCase):
             self.assertEqual(found.description.root.device_type, described)
 
 
+class RankTests(ControlPointCase):
+    """Which gateway is used, and which is not even asked."""
+
+    def test_A4_F22_a_rogue_that_is_quicker_gets_no_request(self) -> None:
+        self.point = self.with_pages(igd.ControlPoint(self.clock))
+        self.point.next_hops = (NextHop(ROUTER, "eth0"),)
+        rogue = "http://192.0.2.66:5000/rootDesc.xml"
+        self.pages.pages = {ROOT: tree(), rogue: tree(udn="uuid:rogue", device_type=IGD1[:-1] + "2")}
+        self.see(rogue, target=IGD1[:-1] + "2", udn="uuid:rogue")
+        self.point._sighted(Rebooted(self.sighting(rogue), self.sighting(rogue)))
+        self.point._sighted(Doubted(self.sighting(rogue), "byebye"))
+        self.see()
+        self.assertEqual(self.udns, ["uuid:gateway"])
+        self.assertEqual([asked for asked in self.pages.asked if asked.startswith("http://192.0.2.66")], [])
+        self.assertEqual(self.point.declined_hosts, ("192.0.2.66",))
+
+    def test_A4_the_same_name_from_elsewhere_gets_no_request(self) -> None:
+        self.point = self.with_pages(igd.ControlPoint(self.clock))
+        self.point.next_hops = (NextHop(ROUTER, "eth0"),)
+        self.pages.pages = {ROOT: tree()}
+        before = self.see()
+        self.pages.asked.clear()
+        self.point._sighted(Rebooted(self.sighting("http://192.0.2.66:5000/rootDesc.xml"), before))
+        self.assertEqual([asked for asked in self.pages.asked if "192.0.2.66" in asked], [])
+        (found,) = self.point.devices
+        self.assertEqual(str(found.location), ROOT)
+
+
 class BootTests(ControlPointCase):
     """Gateways that boot, reboot and move."""
 
@@ -254,7 +289,7 @@ class BootTests(ControlPointCase):
             self.setUp()
             self.pages.pages = {ROOT: tree()}
             seen = self.see()
-            self.point.discovery = _Discovery()  # type: ignore[assignment]
+            self.point.discovery = _Discovery()
             self.pages.pages = {ROOT: answers}
             self.point._sighted(Doubted(seen, "byebye"))
             self.assertEqual(self.udns, expected)
@@ -269,7 +304,23 @@ class BootTests(ControlPointCase):
 
 
 class SettingsTests(SynchronousTestCase):
-    """Q173: a callback port behind a forwarding of the operator's own."""
+    """What the operator sets for a firewall or a container."""
+
+    def test_Q007_the_search_port_reaches_discovery(self) -> None:
+        asked: dict[str, Any] = {}
+
+        class Seen(Discovery):
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                asked.update(options)
+                super().__init__(*arguments, **options)
+
+        self.patch(control_point, "Discovery", Seen)
+        self.patch(addressing, "links", lambda names=(): ())
+        self.patch(addressing, "next_hops", lambda: ())
+        point = ControlPoint(MemoryReactorClock(), targets=IGD_TARGETS, search_port=50_000)
+        point.startService()
+        self.successResultOf(point.stopService())
+        self.assertEqual(asked["search_port"], 50_000)
 
     def test_Q173_callback_host_and_port(self) -> None:
         point = ControlPoint(Clock(), targets=IGD_TARGETS, callback_host=" 192.168.1.7 ", callback_port=40_000)

@@ -18,7 +18,7 @@ from txigd.errors import InvalidArgument
 from txigd.igd.lease import Lease
 from txigd.igd.lease_facts import Add, Delete, MappingState, Read
 from txigd.igd.mapping import PortMapping, PortMappingEntry
-from txigd.igd.status import AddressClass, Learned, Reading
+from txigd.igd.status import AddressClass, Learned, Reading, choose
 from txigd.limits import POLL_SECONDS, PORT_RANGE, RETRY_CEILING_SECONDS, VERIFY_SECONDS
 from txigd.upnp.description import datatypes
 from txigd.upnp.http import Exchange
@@ -185,6 +185,12 @@ class StatusTests(SynchronousTestCase):
             self.assertIs(status.double_nat, double, text)
             self.assertTrue(status.connected, "it maps all the same")
             self.assertIs(status.address_class is AddressClass.PUBLIC, text in ("100.128.0.1", "11.22.33.44"), text)
+
+    def test_Q148_disconnected_though_online(self) -> None:
+        says_so = Reading("WANIPConnection:1", "Disconnected", "11.22.33.44")
+        idle = Reading("WANPPPConnection:1", "Unconfigured", "0.0.0.0")
+        self.assertEqual(choose([idle, says_so]), 1, "it carries the traffic, whatever it says")
+        self.assertFalse(says_so.status(Learned.READ).connected, "an address that stays on is no proof of a line")
 
     def test_Q154_an_error_that_no_list_has(self) -> None:
         word = datatypes.decode("string", "ERROR_OF_THE_VENDOR")

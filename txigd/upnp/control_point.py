@@ -87,6 +87,7 @@ class ControlPoint(Service):
     :param callback_port: TCP port that hears events; 0 for any.
     :param callback_host: the address that devices are to call, at ``callback_port``, where this host sits behind a
         forwarding of its own, for instance in a container (Q173).
+    :param search_port: local UDP port of searches, for a firewall rule that lets the answers in (Q007); 0 for any.
     :raises InvalidArgument: for an unusable name or callback host.
     """
 
@@ -99,11 +100,13 @@ class ControlPoint(Service):
         targets: Sequence[str],
         callback_port: int = 0,
         callback_host: str | None = None,
+        search_port: int = 0,
     ) -> None:
         self.reactor = reactor
         self._link_names = tuple(links)
         self.named = None if named is None else named_device(named)
         self._targets = tuple(targets)
+        self._search_port = search_port
         self.exchange = Exchange(reactor)
         advertised = callback_authority(callback_host, callback_port)
         self.callbacks = CallbackServer(reactor, port=callback_port, advertised=advertised)
@@ -137,6 +140,7 @@ class ControlPoint(Service):
             next_hops=self.next_hops,
             targets=self._targets,
             user_agent=USER_AGENT,
+            search_port=self._search_port,
         )
         self.discovery.start()
         self._poll_links()
