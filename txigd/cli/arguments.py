@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import sys
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import txigd
 from txigd.errors import InvalidArgument
@@ -12,66 +14,130 @@ from txigd.igd.mapping import PortMapping
 
 USAGE_STATUS = 2
 SEARCH_SECONDS = 5.0
+DISCOVER_SECONDS = 3.0
+MAPPING_FORM = "PROTOCOL:INTERNAL[:EXTERNAL]"
+PORT_FORM = "PROTOCOL:EXTERNAL"
+_EPILOG = """\
+examples:
+  txigd discover                       which gateways answer on this network
+  txigd ip                             the external address
+  txigd map tcp:8080 udp:5000:15000    map two ports to this host, for an hour
+  txigd map tcp:8080 --hold            keep it mapped until Ctrl-C, then delete it
+  txigd watch --json                   one line for every change of the WAN side
+  txigd simulate                       a gateway in software; use it with --link lo
+
+Each command has its own --help. Exit status: 0 done, 1 could not, 2 wrong usage. To keep mappings for good,
+run the daemon: twistd igd --map tcp:8080
+"""
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Says what is wrong in one line; takes no shortened options, which a later option would make ambiguous."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("allow_abbrev", False)
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**options)
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
+        message = message.replace("argument COMMAND: invalid choice:", "no such command:")
+        for prefix in (f"argument {MAPPING_FORM}: ", f"argument {PORT_FORM}: ", "argument "):
+            message = message.removeprefix(prefix)
+        message = "".join(c if c.isprintable() else "?" for c in message)
         sys.stderr.write(f"{self.prog}: {message} (see '{self.prog} --help')\n")
         raise SystemExit(USAGE_STATUS)
 
 
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line.
+
+    :raises SystemExit: with status 0 after ``--help`` or ``--version``, with 2 after saying what is wrong.
+    """
+    top = parser()
+    options = top.parse_args(argv)
+    if options.command is None:
+        top.error("what is to be done? For example: txigd discover")
+    return options
+
+
 def parser() -> Parser:
     """The whole command line."""
-    top = Parser(prog="txigd", description="Talk to the Internet gateway (home router) of this network by UPnP.")
+    top = Parser(
+        prog="txigd", description="Talk to the Internet gateway (home router) of this network by UPnP.", epilog=_EPILOG
+    )
     top.add_argument("--version", action="version", version=f"txigd {txigd.__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    common = _common()
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
-    def add(name: str, text: str) -> Parser:
-        return commands.add_parser(name, help=text, description=text, parents=[common])
+    def add(name: str, text: str, more: str = "", search_seconds: float = SEARCH_SECONDS) -> Parser:
+        common = _common(search_seconds)  # its own: parsers that share a parent share its defaults
+        return commands.add_parser(name, help=text, description=f"{text} {more}".strip(), parents=[common])
 
-    add("discover", "List every gateway that answers.")
-    add("status", "Show the gateway in use: link state, external address, services, events.")
+    add("discover", "List every gateway that answers.", search_seconds=DISCOVER_SECONDS)
+    add("status", "Show the gateway in use: connection, external address, services.")
     add("ip", "Print the external IP address.")
     add("list", "List the port mappings of the gateway.")
-    held = add("map", "Map ports of the gateway to this host.")
+    held = add(
+        "map",
+        "Map ports of the gateway to this host.",
+        "Each stays for its lease, or with --hold\nfor as long as this command runs.",
+    )
     held.add_argument(
         "mappings",
         nargs="+",
         type=mapping,
-        metavar="PROTOCOL:INTERNAL[:EXTERNAL]",
+        metavar=MAPPING_FORM,
         help="for example tcp:8080, or udp:5000:15000; EXTERNAL 'any' accepts another port when that one is taken",
     )
     held.add_argument("--lease", type=lease, metavar="SECONDS", help="how long it lasts (default 3600); 0 for ever")
     held.add_argument("--name", default="", help="short name, shown in the gateway's table")
     held.add_argument("--hold", action="store_true", help="keep it true until interrupted, then delete it")
     unmap = add("unmap", "Delete port mappings of this host.")
-    unmap.add_argument("ports", nargs="+", type=mapping, metavar="PROTOCOL:EXTERNAL", help="for example tcp:8080")
+    unmap.add_argument("ports", nargs="+", type=mapped, metavar=PORT_FORM, help="for example tcp:8080")
     unmap.add_argument("--force", action="store_true", help="also when the mapping leads to another host or program")
     watch = add("watch", "Print every change of the gateway as it happens, until interrupted.")
     watch.add_argument("--for", dest="seconds", type=seconds, metavar="SECONDS", help="stop after this time")
     watch.add_argument("--poll", type=seconds, default=30.0, metavar="SECONDS", help="period of the cross-check (30)")
-    simulate = commands.add_parser("simulate", help="Run a simulated gateway.", description="Run a simulated gateway.")
-    simulate.add_argument("--link", default="lo", help="link to appear on (default lo)")
-    simulate.add_argument("--igd", type=int, choices=(1, 2), default=2, help="IGD version (default 2)")
-    simulate.add_argument("--port", type=port, default=0, help="TCP port of its description (default: any)")
-    simulate.add_argument("--external-ip", default="11.22.33.44", help="its external address (default 11.22.33.44)")
-    simulate.add_argument("--for", dest="seconds", type=seconds, metavar="SECONDS", help="stop after this time")
-    simulate.add_argument("-v", "--verbose", action="count", default=0, help="log what happens; twice: details too")
+    _add_simulate(commands)
     return top
 
 
-def _common() -> Parser:
+def _add_simulate(commands: Any) -> None:
+    text = "Run a simulated gateway, to which any program may talk."
+    simulate = commands.add_parser("simulate", help=text, description=text)
+    simulate.add_argument("--link", default="lo", metavar="NAME", help="link to appear on (default lo)")
+    simulate.add_argument("--igd", type=int, choices=(1, 2), default=2, help="version of its device type (default 2)")
+    simulate.add_argument("--port", type=port, default=0, help="TCP port of its description (default: any)")
+    simulate.add_argument(
+        "--external-ip",
+        type=address,
+        default="11.22.33.44",
+        metavar="ADDRESS",
+        help="what it tells as its external address (default 11.22.33.44)",
+    )
+    simulate.add_argument(
+        "--wan-address",
+        type=address,
+        metavar="ADDRESS",
+        help="address of this host on which mapped ports are opened (default: one of loopback)",
+    )
+    simulate.add_argument("--for", dest="seconds", type=seconds, metavar="SECONDS", help="stop after this time")
+    simulate.add_argument("--json", action="store_true", help="print JSON")
+    simulate.add_argument("-v", "--verbose", action="count", default=0, help="log what happens; twice: details too")
+
+
+def _common(search_seconds: float) -> Parser:
     common = Parser(add_help=False)
     common.add_argument(
         "--link", action="append", default=[], metavar="NAME", help="use only this link; may be repeated"
     )
     common.add_argument("--gateway", metavar="URL", help="the gateway: its address or the URL of its description")
     common.add_argument(
-        "--timeout", type=seconds, default=SEARCH_SECONDS, metavar="SECONDS", help="how long to look for it (default 5)"
+        "--timeout",
+        type=seconds,
+        default=search_seconds,
+        metavar="SECONDS",
+        help=f"how long to look for it (default {search_seconds:g})",
     )
     common.add_argument("--json", action="store_true", help="print JSON")
     common.add_argument("-v", "--verbose", action="count", default=0, help="log what happens; twice: details too")
@@ -83,7 +149,27 @@ def mapping(text: str) -> PortMapping:
     try:
         return PortMapping.from_text(text)
     except InvalidArgument as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        said = str(error)
+        raise argparse.ArgumentTypeError(said if repr(text) in said else f"{text!r}: {said}") from None
+
+
+def mapped(text: str) -> PortMapping:
+    """A mapping to delete: only its external port counts. What was given to ``map`` is understood as well."""
+    parts = text.split(":")
+    if len(parts) not in (2, 3):
+        raise argparse.ArgumentTypeError(f"{text!r} is no mapping: write {PORT_FORM}, for example tcp:8080")
+    try:
+        return PortMapping.from_text(text)
+    except InvalidArgument as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}".replace("internal port", "port")) from None
+
+
+def address(text: str) -> str:
+    """An IPv4 address."""
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write an IPv4 address, for example 11.22.33.44") from None
 
 
 def lease(text: str) -> int:

@@ -8,17 +8,24 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 from typing import Any
 
+from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import CannotListenError
 from zope.interface import implementer
 
+from txigd.cli.arguments import USAGE_STATUS
 from txigd.cli.report import Report, printable
-from txigd.errors import ActionError, MappingError
+from txigd.errors import ActionError, MappingError, Stopped
 from txigd.igd.control_point import ControlPoint, host_id
 from txigd.igd.gateway import Gateway
-from txigd.igd.mapping import PortMappingEntry, is_ours
+from txigd.igd.lease_facts import MappingStatus
+from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
 from txigd.igd.status import WANStatus
 from txigd.interfaces import IGatewayObserver, IMappingObserver, IWANObserver
 from txigd.limits import LEASE_SECONDS
+from txigd.upnp import addressing
+
+MAP_SECONDS = 20.0  # one answer may take 10 s, and some gateways need a second form of the request
 
 
 def control_point(reactor: Any, options: argparse.Namespace, **more: Any) -> ControlPoint:
@@ -71,11 +78,11 @@ async def status(reactor: Any, options: argparse.Namespace, report: Report) -> i
         ("connection", f"{state.service}: {state.connection_status or 'not told'}"),
         ("external address", f"{state.external_ip or 'none'} ({state.address_class.value})"),
         ("up for", f"{state.uptime_seconds} s" if state.uptime_seconds is not None else "not told"),
-        ("services", ", ".join(service["service"] for service in data["services"])),
     ]
+    lines += [("services" if n == 0 else "", service["service"]) for n, service in enumerate(data["services"])]
     if state.double_nat:
         lines.append(("warning", "behind another NAT: port mappings on this gateway do not reach the internet"))
-    report.value(data, "\n".join(f"{name + ':':18}{printable(text)}" for name, text in lines))
+    report.value(data, "\n".join(f"{name + ':' if name else '':18}{printable(text)}" for name, text in lines))
     return 0
 
 
@@ -127,16 +134,17 @@ async def map_(reactor: Any, options: argparse.Namespace, report: Report) -> int
         ]
         for one in held:
             try:
-                made = await one.when_active()
+                made = await one.when_active().addTimeout(MAP_SECONDS, reactor)
             except MappingError as error:
                 result = report.failed(str(error))
                 continue
-            address = gateway.wan.status.external_ip or "(no external address)"
+            except defer.TimeoutError:
+                why = f" ({one.status.reason})" if one.status.reason else ""
+                result = report.failed(f"{one.wanted}: the gateway did not make it in {MAP_SECONDS:g} s{why}")
+                continue
             report.value(
-                {"mapping": str(one.wanted), "external_ip": gateway.wan.status.external_ip, **dataclasses.asdict(made)},
-                f"{address}:{made.external_port} -> {gateway.local_address}:{one.wanted.internal_port} "
-                f"{one.wanted.protocol}, {f'for {made.lease_seconds} s' if made.lease_seconds else 'permanent'}"
-                + (f" ({made.reason})" if made.reason else ""),
+                {"mapping": str(one.wanted), "external_ip": gateway.wan.status.external_ip, **mapping_state(made)},
+                _mapped(gateway, one.wanted, made),
             )
         if options.hold and result == 0:
             gateway.mappings.observe(_Printer(reactor, report))
@@ -145,6 +153,25 @@ async def map_(reactor: Any, options: argparse.Namespace, report: Report) -> int
             for one in held:
                 one.leave()
     return result
+
+
+def _mapped(gateway: Gateway, wanted: PortMapping, made: MappingStatus) -> str:
+    address = gateway.wan.status.external_ip or "(no external address)"
+    lasts = f"for {made.lease_seconds} s" if made.lease_seconds else "permanent"
+    return (
+        f"{address}:{made.external_port} -> {gateway.local_address}:{wanted.internal_port} {wanted.protocol}, {lasts}"
+        + (f" ({made.reason})" if made.reason else "")
+    )
+
+
+def mapping_state(status: MappingStatus) -> dict[str, Any]:
+    """What programs are told of a mapping; the time of the next attempt is of this process only."""
+    return {
+        "state": status.state,
+        "external_port": status.external_port,
+        "lease_seconds": status.lease_seconds,
+        "reason": status.reason,
+    }
 
 
 async def unmap(reactor: Any, options: argparse.Namespace, report: Report) -> int:
@@ -184,24 +211,44 @@ async def watch(reactor: Any, options: argparse.Namespace, report: Report) -> in
     async with control_point(reactor, options, poll_seconds=options.poll, events=True) as point:
         printer = _Printer(reactor, report)
         point.observe(printer)
-        point.gateway(options.timeout).addErrback(lambda failure: report.failed(f"{failure.value}; still looking"))
+        point.gateway(options.timeout).addErrback(
+            lambda failure: None if failure.check(Stopped) else report.failed(f"{failure.value}; still looking")
+        )
         await _interrupted(reactor, options.seconds)
     return 0
 
 
 async def simulate(reactor: Any, options: argparse.Namespace, report: Report) -> int:
     """Run a simulated gateway."""
-    from txigd.testing import SimulatedGateway
+    from txigd.testing import WAN_ADDRESS, SimulatedGateway
 
+    wan_address = options.wan_address or WAN_ADDRESS
+    (link,) = addressing.links([options.link])
+    if link.ipv4 is None:
+        return report.failed(f"{link.name} has no IPv4 address; choose another --link", status=USAGE_STATUS)
     gateway = SimulatedGateway(
         reactor,
         version=options.igd,
-        link=options.link,
+        address=str(link.ipv4),
+        link=link.name,
         http_port=options.port,
         external_ip=options.external_ip,
+        wan_address=wan_address,
     )
-    await gateway.start()
-    report.value({"location": gateway.location}, f"simulated IGD:{options.igd} at {gateway.location}; end with Ctrl-C")
+    try:
+        await gateway.start()
+    except CannotListenError as error:
+        return report.failed(f"port {error.port} of {link.ipv4} cannot be used; leave out --port for a free one")
+    report.value(
+        {"location": gateway.location, "wan_address": wan_address, "problems": gateway.problems},
+        "\n".join(
+            [
+                f"simulated IGD:{options.igd} at {gateway.location}",
+                f"what is sent to a mapped port of {wan_address} goes through the mapping; end with Ctrl-C",
+                *gateway.problems,
+            ]
+        ),
+    )
     try:
         await _interrupted(reactor, options.seconds)
     finally:
@@ -240,12 +287,16 @@ class _Printer:
         """Print it, and listen to its WAN side."""
         gateway.wan.observe(self)
         state = gateway.wan.status
-        self._print("gateway", f"{gateway.friendly_name} at {gateway.location}: {state}", {"new": state})
+        self._print(
+            "gateway",
+            f"{gateway.friendly_name} at {gateway.location}: {state}",
+            {"name": gateway.friendly_name, "location": gateway.location, "new": state},
+        )
 
     def gateway_lost(self, gateway: Gateway) -> None:
         """Print it."""
         gateway.wan.forget(self)
-        self._print("gateway lost", gateway.friendly_name, {})
+        self._print("gateway_lost", gateway.friendly_name, {"name": gateway.friendly_name})
 
     def wan_changed(self, old: WANStatus, new: WANStatus) -> None:
         """Print both."""
@@ -254,12 +305,14 @@ class _Printer:
     def mapping_changed(self, held: Any, old: Any, new: Any) -> None:
         """Print the new state."""
         self._print(
-            "mapping", f"{held.wanted}: {new.state.value} {new.reason}", {"mapping": str(held.wanted), "new": new}
+            "mapping",
+            f"{held.wanted}: {new.state.value}" + (f" ({new.reason})" if new.reason else ""),
+            {"mapping": str(held.wanted), "new": mapping_state(new)},
         )
 
     def _print(self, what: str, text: str, data: dict[str, Any]) -> None:
         now = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
-        self._report.value({"at": now, "what": what, **data}, f"{now}  {what}: {printable(text)}")
+        self._report.value({"at": now, "what": what, **data}, f"{now}  {what.replace('_', ' ')}: {printable(text)}")
 
 
 def _pause(reactor: Any, seconds: float) -> Deferred[None]:

@@ -6,9 +6,18 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from txigd.cli.arguments import USAGE_STATUS, parser
+from txigd.cli.arguments import USAGE_STATUS, parse
 
 INTERRUPTED_STATUS = 130
+
+
+def next_step(gateway: str | None) -> str:
+    """What a user may try who got no gateway."""
+    if gateway is None:
+        return "try --timeout 15, or --gateway with the router's address or URL"
+    if "://" in gateway:
+        return "'txigd discover' shows which gateways answer"
+    return "is UPnP switched on there? If its description has a known URL, try --gateway URL"
 
 
 def script() -> None:
@@ -18,7 +27,7 @@ def script() -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command and give its exit status: 0 done, 1 could not, 2 wrong usage."""
-    options = parser().parse_args(argv)
+    options = parse(argv)
     # loaded only now: --help and usage errors answer at once
     from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
     from twisted.internet.task import react
@@ -37,19 +46,21 @@ def run(argv: Sequence[str]) -> int:
         except (AddressingError, InvalidArgument) as error:
             return report.failed(str(error), status=USAGE_STATUS)
         except NoGateway as error:
-            hint = "" if options.gateway else "; try --timeout 15, or --gateway with the router's address or URL"
-            return report.failed(f"{error}{hint}")
+            return report.failed(f"{error}; {next_step(options.gateway)}")
         except TxigdError as error:
             return report.failed(str(error))
         except CancelledError:
             return INTERRUPTED_STATUS
 
     status = 1
+    running: Deferred[int]
 
     def main(reactor: Any) -> Deferred[None]:
         """An interrupt cancels the command; the reactor stops when it has cleaned up."""
+        nonlocal running
         finished: Deferred[None] = Deferred()
         running = ensureDeferred(command(reactor))
+        report.on_unread = running.cancel
 
         def done(result: Any) -> Any:
             nonlocal status

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
 from enum import Enum
 from typing import Any
@@ -45,22 +46,31 @@ class Report:
 
     :param prog: how the command is called, for error lines.
     :param json: whether programs read it.
+    :ivar on_unread: called when nobody reads standard output any more, as after ``txigd watch | head -1``.
     """
 
     def __init__(self, prog: str, *, json: bool = False) -> None:
         self._prog = prog
         self.json = json
+        self.on_unread: Callable[[], object] = lambda: None
 
     def value(self, data: Any, text: str) -> None:
         """Print ``data`` as one line of JSON, or ``text``."""
-        print(json.dumps(plain(data)) if self.json else text, flush=True)
+        self._print(json.dumps(plain(data)) if self.json else text)
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print rows under heads, as wide as their words."""
         cells = [tuple(heads), *(tuple(printable(cell) for cell in row) for row in rows)]
         widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
         for row in cells:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), flush=True)
+            self._print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    def _print(self, line: str) -> None:
+        try:
+            print(line, flush=True)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at its end
+            self.on_unread()
 
     def failed(self, text: str, *, status: int = 1) -> int:
         """Print why it failed and give the exit status."""
