@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
@@ -20,9 +21,9 @@ def require_lab() -> None:
 
 
 class _WithLab:
-    """`self.lab`: a fresh lab for each test. `lab_config` goes to its first router."""
+    """`self.lab`: a fresh lab for each test, made with `lab_config`."""
 
-    lab_config: dict[str, object] = {}
+    lab_config: dict[str, Any] = {}
 
     def setUp(self) -> None:
         require_lab()

@@ -5,6 +5,9 @@ Everything blocks: it is for tests and for people, never for a reactor. Addresse
     client    192.168.77.2 ─┐                              ┌─ internet 11.22.33.1
     neighbour 192.168.77.3 ─┤ LAN  192.168.77.1 router ... ┤ WAN
                             └────  (11.22.33.44, NAT) ─────┘
+
+With `ipv6=True` the same hosts have 2001:db8:77::N on the LAN and 2001:db8:33::N on the WAN as well, routed, not
+translated; the router lets nothing in that no pinhole allows.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ CLIENT_ADDRESS, NEIGHBOUR_ADDRESS = "192.168.77.2", "192.168.77.3"
 INTERNET_ADDRESS = "11.22.33.1"
 # Public-looking, since miniupnpd refuses every mapping while its outer address is private; never seen outside.
 ROUTER_LAN, ROUTER_WAN = "192.168.77.{}", "11.22.33.{}"
+CLIENT_ADDRESS6, NEIGHBOUR_ADDRESS6, INTERNET_ADDRESS6 = "2001:db8:77::2", "2001:db8:77::3", "2001:db8:33::1"
+ROUTER_LAN6, ROUTER_WAN6 = "2001:db8:77::{}", "2001:db8:33::{}"
+ROUTER_LINK_LOCAL = "fe80::{}"  # what hosts have as their default route: router advertisements name no other
 
 HOST_UP = """
 ip netns add {host}
@@ -75,11 +81,16 @@ def until(condition: Callable[[], T | None], seconds: float, what: str) -> T:
 class Lab:
     """The hosts and what can be done to them. Use as a context manager, or start() and stop()."""
 
-    def __init__(self, **config: object) -> None:
-        """`config` goes to the first router: see `start_router`."""
+    def __init__(self, *, ipv6: bool = False, ipv4: bool = True, **config: object) -> None:
+        """`config` goes to the first router: see `start_router`.
+
+        `ipv6` gives every host global IPv6 addresses; without `ipv4` the client has no IPv4, as on an IPv6-only LAN.
+        """
         self.folder = Path(tempfile.mkdtemp(prefix="txigd-lab-"))
         self.net = Namespaces(self.folder)
         self.routers: dict[str, Router] = {}
+        self.ipv6 = ipv6
+        self.ipv4 = ipv4
         self._config = config
 
     @staticmethod
@@ -101,16 +112,28 @@ class Lab:
         try:
             self.net.start()
             lines = [SWITCH_UP]
-            for host, address in ((CLIENT, CLIENT_ADDRESS), (NEIGHBOUR, NEIGHBOUR_ADDRESS)):
+            for host, address, address6 in (
+                (CLIENT, CLIENT_ADDRESS, CLIENT_ADDRESS6),
+                (NEIGHBOUR, NEIGHBOUR_ADDRESS, NEIGHBOUR_ADDRESS6),
+            ):
                 lines += [HOST_UP.format(host=host, forward=0), LINK_UP.format(host=host, link="lan", short="l")]
-                lines += [
-                    f"ip -n {host} addr add {address}/24 dev lan",
-                    f"ip -n {host} route add default via 192.168.77.1",
-                ]
+                if self.ipv4 or host != CLIENT:
+                    lines += [
+                        f"ip -n {host} addr add {address}/24 dev lan",
+                        f"ip -n {host} route add default via 192.168.77.1",
+                    ]
+                if self.ipv6:
+                    lines += [
+                        f"ip -n {host} addr add {address6}/64 dev lan nodad",
+                        f"ip -n {host} -6 route add default via {ROUTER_LINK_LOCAL.format(1)} dev lan",
+                    ]
             lines += [HOST_UP.format(host=INTERNET, forward=0), LINK_UP.format(host=INTERNET, link="wan", short="w")]
             # An on-link default route: the internet host finds a router at whatever address it takes.
             lines += [f"ip -n {INTERNET} addr add {INTERNET_ADDRESS}/24 dev wan"]
             lines += [f"ip -n {INTERNET} route add default dev wan"]
+            if self.ipv6:
+                lines += [f"ip -n {INTERNET} addr add {INTERNET_ADDRESS6}/64 dev wan nodad"]
+                lines += [f"ip -n {INTERNET} -6 route add default via {ROUTER_WAN6.format(44)}"]
             self.net.script("\n".join(lines))
             self.add_router("router", **self._config)
         except BaseException:
@@ -160,6 +183,16 @@ class Lab:
             f"ip -n {name} addr add {router.wan_addresses[0]}/24 dev wan",
             f"ip -n {name} route add default dev wan",
         ]
+        if self.ipv6:
+            place = 1 if not number else 10 + number
+            lines += [
+                f"ip netns exec {name} sh -c 'echo 1 > /proc/sys/net/ipv6/conf/all/forwarding'",
+                f"ip -n {name} -6 addr flush dev lan scope link",
+                f"ip -n {name} addr add {ROUTER_LINK_LOCAL.format(place)}/64 dev lan nodad",
+                f"ip -n {name} addr add {ROUTER_LAN6.format(place)}/64 dev lan nodad",
+                f"ip -n {name} addr add {ROUTER_WAN6.format(44 + number)}/64 dev wan nodad",
+                f"ip -n {name} -6 route add default via {INTERNET_ADDRESS6}",
+            ]
         self.net.script("\n".join(lines))
         self.routers[name] = router
         self.start_router(name, **config)
@@ -186,7 +219,8 @@ class Lab:
             if process.poll() is not None:
                 raise LabError(f"miniupnpd ended: {router.log_file.read_text(errors='replace')[-800:]}")
             # The log line comes a moment before the socket for searches.
-            return router.location() if b":076C " in Path(f"/proc/{process.pid}/net/udp").read_bytes() else None
+            tables = [Path(f"/proc/{process.pid}/net/{name}") for name in (("udp", "udp6") if self.ipv6 else ("udp",))]
+            return router.location() if all(b":076C " in table.read_bytes() for table in tables) else None
 
         until(ready, 10, f"miniupnpd of {name} listens")
         return router
@@ -196,6 +230,13 @@ class Lab:
         location = self.routers[name].location()
         if location is None:
             raise LabError(f"{name} is not running")
+        return location
+
+    def location6(self, name: str = "router") -> str:
+        """The URL of a running router's description over IPv6, as the router announces it."""
+        location = self.routers[name].location6()
+        if location is None:
+            raise LabError(f"{name} is not running, or knows no IPv6")
         return location
 
     def kill_router(self, name: str = "router") -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 ECHO = """
 import socket, sys
 kind, port = sys.argv[1], int(sys.argv[2])
-with socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "TCP" else socket.SOCK_DGRAM) as s:
+family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+with socket.socket(family, socket.SOCK_STREAM if kind == "TCP" else socket.SOCK_DGRAM) as s:
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     s.bind(("", port))
     if kind == "TCP": s.listen(16)
     print("ready", flush=True)
@@ -22,7 +24,8 @@ ASK = """
 import base64, socket, sys
 kind, host, port, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 data = base64.b64decode(sys.argv[5])
-with socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "TCP" else socket.SOCK_DGRAM) as s:
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+with socket.socket(family, socket.SOCK_STREAM if kind == "TCP" else socket.SOCK_DGRAM) as s:
     s.settimeout(seconds)
     s.connect((host, port)); s.send(data)
     if kind == "TCP": s.shutdown(socket.SHUT_WR)

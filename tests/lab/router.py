@@ -1,7 +1,8 @@
 """One router of the lab: its addresses, its miniupnpd configuration and its nftables rules. Text only; starts nothing.
 
 The chains are the ones that miniupnpd 2.3 with nftables looks for by default: `miniupnpd`, `prerouting_miniupnpd` and
-`postrouting_miniupnpd`, all in the table `inet filter`.
+`postrouting_miniupnpd`, all in the table `inet filter`. Pinholes come into the first of them: nothing of IPv6 is
+translated, and nothing from outside is forwarded without one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ table inet filter {
     chain postrouting {
         type nat hook postrouting priority 100; policy accept;
         jump postrouting_miniupnpd
-        oifname "wan" masquerade
+        meta nfproto ipv4 oifname "wan" masquerade
     }
     chain postrouting_miniupnpd { }
 }
@@ -92,9 +93,18 @@ class Router:
 
     def location(self) -> str | None:
         """The URL of the description, from the log of the running daemon; None while it is not up."""
+        port = self._logged("HTTP listening on port ")
+        return f"http://{self.lan_address}:{int(port)}/rootDesc.xml" if port else None
+
+    def location6(self) -> str | None:
+        """The same over IPv6, with the address that the daemon chose, as it announces it: without a zone."""
+        port, host = (
+            self._logged("HTTP listening on port "),
+            self._logged("HTTP IPv6 address given to control points : "),
+        )
+        return f"http://{host.strip()}:{int(port)}/rootDesc.xml" if port and host else None
+
+    def _logged(self, words: str) -> str:
+        """What the running daemon wrote behind these words, in the last such line."""
         text = self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
-        for line in text.splitlines():
-            _, found, rest = line.partition("HTTP listening on port ")
-            if found:
-                return f"http://{self.lan_address}:{int(rest)}/rootDesc.xml"
-        return None
+        return next((line.partition(words)[2] for line in reversed(text.splitlines()) if words in line), "")
