@@ -1,0 +1,1 @@
+"""Peers: other authors' programs driving the simulated gateway, other authors' devices driven by txigd."""
