@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txigd.errors import InvalidArgument
 from txigd.igd.lease_facts import Added, Denied, Done, Failed, MappingState, Missing, Rest, Unreadable
-from txigd.igd.pinhole import Close, Closed, Extend, Look, Open, Opened, Pinhole, PinholeLease, Seen
+from txigd.igd.pinhole import Close, Closed, Extend, Open, Opened, Pinhole, PinholeLease
 
 US = ipaddress.IPv6Address("2001:db8::7")
 
@@ -42,24 +42,28 @@ class PinholeTests(SynchronousTestCase):
 
 class PinholeLeaseTests(SynchronousTestCase):
     def lease(self, **more):
-        return PinholeLease(Pinhole("TCP", 8080), client=US, spread=lambda: 0.0, **more)
+        return PinholeLease(Pinhole("TCP", 8080), spread=lambda: 0.0, **more)
 
     def opened(self):
         lease = self.lease()
         self.assertEqual(lease.next(0.0), Open(3600))
-        lease.learn(Opened(42), 0.0)
+        lease.learn(Opened(42, US), 0.0)
         self.assertEqual(lease.status.state, MappingState.ACTIVE)
         return lease
 
-    def test_opened_looked_at_and_extended(self):
+    def test_opened_and_extended(self):
         lease = self.opened()
+        self.assertEqual(lease.status.internal_client, US)
         self.assertEqual(lease.next(1.0), Rest(60.0))
-        self.assertEqual(lease.next(60.0), Look(42))
-        lease.learn(Seen(), 60.0)
+        self.assertEqual(lease.next(60.0), Extend(42, 3600))
+        lease.learn(Added(), 60.0)
         self.assertEqual(lease.next(61.0), Rest(120.0))
-        self.assertEqual(lease.next(1800.0), Extend(42, 3600))
-        lease.learn(Added(), 1800.0)
-        self.assertEqual(lease.next(1801.0), Rest(1860.0))
+
+    def test_Q200_a_short_lease_is_extended_at_half_time(self):
+        lease = PinholeLease(Pinhole("TCP", 8080, lease_seconds=20), spread=lambda: 1.0)
+        self.assertEqual(lease.next(0.0), Open(20))
+        lease.learn(Opened(42, US), 0.0)
+        self.assertEqual(lease.next(1.0), Rest(12.0))
 
     def test_Q199_an_id_of_an_earlier_life_is_extended_first(self):
         lease = self.lease(unique_id=7)
@@ -69,17 +73,28 @@ class PinholeLeaseTests(SynchronousTestCase):
 
     def test_704_means_a_new_pinhole(self):
         lease = self.opened()
-        self.assertEqual(lease.next(60.0), Look(42))
+        self.assertEqual(lease.next(60.0), Extend(42, 3600))
         lease.learn(Missing(), 60.0)
         self.assertEqual(lease.status.state, MappingState.LOST)
         self.assertEqual(lease.next(60.0), Open(3600))
 
-    def test_Q198_without_a_way_to_look_it_is_extended_at_half_time(self):
+    def test_without_UpdatePinhole_it_is_added_again(self):
         lease = self.opened()
         lease.next(60.0)
         lease.learn(Unreadable(), 60.0)
-        self.assertEqual(lease.next(61.0), Rest(1800.0))
-        self.assertEqual(lease.next(1800.0), Extend(42, 3600))
+        self.assertEqual(lease.status.state, MappingState.ACTIVE)
+        for now in (60.0, 120.0):
+            self.assertEqual(lease.next(now), Open(3600))
+            lease.learn(Opened(42, US), now)
+        lease.release()
+        self.assertEqual(lease.next(121.0), Close(42))
+
+    def test_what_the_gateway_did_not_refuse_is_looked_for_sooner(self):
+        lease = self.lease()
+        lease.next(0.0)
+        lease.learn(Denied(0, "not seen over IPv6"), 0.0)
+        self.assertEqual((lease.status.state, lease.status.reason), (MappingState.REFUSED, "not seen over IPv6"))
+        self.assertEqual(lease.next(60.0), Open(3600))
 
     def test_Q196_a_closed_firewall_is_no_retry_storm(self):
         lease = self.lease()
@@ -116,9 +131,8 @@ class PinholeLeaseTests(SynchronousTestCase):
         st.lists(
             st.sampled_from(
                 [
-                    Opened(1),
+                    Opened(1, US),
                     Added(),
-                    Seen(),
                     Missing(),
                     Unreadable(),
                     Denied(606, ""),
@@ -138,7 +152,7 @@ class PinholeLeaseTests(SynchronousTestCase):
         for fact in facts:
             now += 61.0
             command = lease.next(now)
-            if isinstance(command, (Extend, Look, Close)):
+            if isinstance(command, (Extend, Close)):
                 self.assertIsInstance(command.unique_id, int)
             if fact == "release":
                 lease.release()

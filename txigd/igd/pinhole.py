@@ -1,7 +1,9 @@
 """One wanted IPv6 pinhole and the machine that keeps it open: facts in with a time, commands out. Pure.
 
-No action lists pinholes, so all that is known of one is the UniqueID that AddPinhole gave (Q199). Sources: IGD:2
-WANIPv6FirewallControl:1 (AddPinhole, UpdatePinhole, errors), quirks Q193-Q200.
+No action lists pinholes, so all that is known of one is the UniqueID that AddPinhole gave (Q199). Whether it is still
+there only UpdatePinhole tells: miniupnpd 2.3.1 answers GetPinholePackets from memory after its rules were flushed, and
+CheckPinholeWorking is rare (Q198). So every look extends the lease. Sources: IGD:2 WANIPv6FirewallControl:1
+(AddPinhole, UpdatePinhole, errors), quirks Q193-Q200.
 """
 
 from __future__ import annotations
@@ -90,10 +92,15 @@ def _global(name: str, value: Any) -> ipaddress.IPv6Address:
 
 @dataclass(frozen=True, slots=True)
 class PinholeStatus:
-    """One held pinhole at one moment; ``next_attempt`` is on the clock that the facts carried, or None."""
+    """One held pinhole at one moment.
+
+    ``internal_client`` is our address that it leads to; ``next_attempt`` is on the clock that the facts carried, or
+    None.
+    """
 
     state: MappingState = MappingState.WAITING
     unique_id: int | None = None
+    internal_client: ipaddress.IPv6Address | None = None
     lease_seconds: int = 0
     reason: str = ""
     next_attempt: float | None = None
@@ -101,9 +108,10 @@ class PinholeStatus:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """AddPinhole gave this UniqueID."""
+    """AddPinhole gave this UniqueID for our address ``client``."""
 
     unique_id: int
+    client: ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +130,6 @@ class Extend:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Ask whether the gateway still knows it (GetPinholePackets)."""
-
-    unique_id: int
-
-
-@dataclass(frozen=True, slots=True)
 class Close:
     """Send DeletePinhole."""
 
@@ -140,19 +141,13 @@ class Closed:
     """DeletePinhole was answered; an error means that there was none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The gateway still knows the pinhole."""
-
-
-PinholeFact = Opened | Added | Seen | Missing | Unreadable | Denied | Failed | Closed
-PinholeCommand = Open | Extend | Look | Close | Rest | Done
+PinholeFact = Opened | Added | Missing | Unreadable | Denied | Failed | Closed
+PinholeCommand = Open | Extend | Close | Rest | Done
 
 
 class _Phase(enum.Enum):
     OPEN = "add"
-    EXTEND = "renew"
-    LOOK = "is it still there?"
+    EXTEND = "is it still there? renew"
     REST = "wait"
     CLOSE = "released: delete"
     DONE = "released and gone"
@@ -162,38 +157,35 @@ class PinholeLease:
     """One wanted pinhole on one gateway.
 
     :param wanted: what to keep open.
-    :param client: our address, the InternalClient.
     :param spread: returns a number in [-1, 1], for jitter.
-    :param unique_id: what an earlier life was given; asked about first.
+    :param unique_id: what an earlier life was given for ``client``; asked about first.
+
+    :ivar client: our address that the pinhole leads to, the InternalClient; None while there is no pinhole.
     """
 
     def __init__(
         self,
         wanted: Pinhole,
         *,
-        client: ipaddress.IPv6Address,
         spread: Callable[[], float],
         unique_id: int | None = None,
+        client: ipaddress.IPv6Address | None = None,
     ) -> None:
         self.wanted = wanted
-        self.client = wanted.internal_client or client
+        self.client = client
         self._spread = spread
         self._unique_id = unique_id
         self._phase = _Phase.OPEN if unique_id is None else _Phase.EXTEND
         self._next_at = 0.0
-        self._renew_at = 0.0
-        self._readable = True
+        self._extends = True
         self._failures = 0
         self.status = PinholeStatus(MappingState.ADDING)
 
     def next(self, now: float) -> PinholeCommand:
         """The command to carry out now; its outcome comes back through :meth:`learn`."""
         if self._phase is _Phase.REST and now >= self._next_at:
-            if self._unique_id is None:
-                self._phase = _Phase.OPEN
-            else:
-                renew = now >= self._renew_at or not self._readable
-                self._phase = _Phase.EXTEND if renew else _Phase.LOOK
+            # AddPinhole with the same values extends as well, and answers the same UniqueID
+            self._phase = _Phase.OPEN if self._unique_id is None or not self._extends else _Phase.EXTEND
         if self._phase is _Phase.REST:
             return Rest(self._next_at)
         if self._phase is _Phase.OPEN:
@@ -202,7 +194,7 @@ class PinholeLease:
             return Done()
         if self._phase is _Phase.EXTEND:
             return Extend(self._unique_id, self.wanted.lease_seconds)
-        return Look(self._unique_id) if self._phase is _Phase.LOOK else Close(self._unique_id)
+        return Close(self._unique_id)
 
     def learn(self, fact: PinholeFact, now: float) -> None:
         """Take the outcome of the last command; what does not fit the phase is ignored."""
@@ -219,7 +211,7 @@ class PinholeLease:
         """Its pinholes are gone, or belong to somebody else now: UniqueIDs start anew."""
         if self._phase in (_Phase.CLOSE, _Phase.DONE):
             return
-        self._unique_id, self._readable, self._failures = None, True, 0
+        self._unique_id, self._extends, self._failures = None, True, 0
         self._phase = _Phase.OPEN
         if self.status.state in WORKING:
             self._say(MappingState.LOST, "the gateway restarted")
@@ -239,7 +231,7 @@ class PinholeLease:
             self._phase = _Phase.CLOSE
 
     def _opened(self, fact: Opened, now: float) -> None:
-        self._unique_id = fact.unique_id
+        self._unique_id, self.client = fact.unique_id, fact.client
         self._held(now)
 
     def _extended(self, fact: Added, now: float) -> None:
@@ -248,17 +240,12 @@ class PinholeLease:
     def _held(self, now: float) -> None:
         lease = self.wanted.lease_seconds
         self._failures = 0
-        self._renew_at = now + lease * (RENEW_FRACTION + RENEW_JITTER * self._spread())
-        self.status = PinholeStatus(MappingState.ACTIVE, self._unique_id, lease)
-        self._rest(min(self._renew_at - now, VERIFY_SECONDS), now)
+        self.status = PinholeStatus(MappingState.ACTIVE, self._unique_id, self.client, lease)
+        self._rest(min(lease * (RENEW_FRACTION + RENEW_JITTER * self._spread()), VERIFY_SECONDS), now)
 
-    def _seen(self, fact: Seen, now: float) -> None:
-        self._failures = 0
-        self._rest(min(max(0.0, self._renew_at - now), VERIFY_SECONDS), now)
-
-    def _blind(self, fact: Unreadable, now: float) -> None:
-        self._readable = False
-        self._phase, self._next_at = _Phase.REST, max(now, self._renew_at)
+    def _inextensible(self, fact: Unreadable, now: float) -> None:
+        self._extends = False
+        self._phase = _Phase.OPEN
 
     def _missing(self, fact: Missing, now: float) -> None:
         """704: a UniqueID is never used again for the same pinhole, so it is added anew."""
@@ -268,15 +255,15 @@ class PinholeLease:
         self._phase = _Phase.OPEN
 
     def _denied(self, fact: Denied, now: float) -> None:
+        """Without a code it was not the gateway that refused; to look for that again costs it nothing."""
         self._unique_id = None
-        self._say(MappingState.REFUSED, f"error {fact.code} {fact.text}".strip())
-        self._rest(RETRY_CEILING_SECONDS, now)
+        self._say(MappingState.REFUSED, f"error {fact.code} {fact.text}".strip() if fact.code else fact.text)
+        self._rest(RETRY_CEILING_SECONDS if fact.code else VERIFY_SECONDS, now)
 
     def _failed(self, fact: Failed, now: float) -> None:
         self.gateway_silent(fact.text)
         self._failures += 1
         pause: float = min(RETRY_FIRST_SECONDS * 2 ** min(self._failures - 1, 16), RETRY_CEILING_SECONDS)
-        self._renew_at = now  # whatever was asked may have been lost: extend, not just look
         self._rest(pause * (1 + RENEW_JITTER * self._spread()), now)
 
     def _closed(self, fact: PinholeFact, now: float) -> None:
@@ -291,7 +278,7 @@ class PinholeLease:
         self.status = replace(self.status, next_attempt=self._next_at)
 
     def _say(self, state: MappingState, reason: str) -> None:
-        self.status = PinholeStatus(state, self._unique_id, 0, reason)
+        self.status = PinholeStatus(state, self._unique_id, self.client, 0, reason)
 
 
 # (what was asked, what came back) -> what follows; a pair that is not listed came out of turn.
@@ -303,11 +290,7 @@ _STEPS: dict[tuple[_Phase, type], Callable[[PinholeLease, Any, float], None]] = 
     (_Phase.EXTEND, Missing): PinholeLease._missing,
     (_Phase.EXTEND, Denied): PinholeLease._denied,
     (_Phase.EXTEND, Failed): PinholeLease._failed,
-    (_Phase.LOOK, Seen): PinholeLease._seen,
-    (_Phase.LOOK, Missing): PinholeLease._missing,
-    (_Phase.LOOK, Unreadable): PinholeLease._blind,
-    (_Phase.LOOK, Denied): PinholeLease._blind,
-    (_Phase.LOOK, Failed): PinholeLease._failed,
+    (_Phase.EXTEND, Unreadable): PinholeLease._inextensible,
     (_Phase.CLOSE, Closed): PinholeLease._closed,
     (_Phase.CLOSE, Failed): PinholeLease._closed,
 }
