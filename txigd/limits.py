@@ -49,7 +49,10 @@ CACHE_ENTRIES: Final = 16  # taken from a minissdpd at once: they name hosts tha
 # -- addressing ------------------------------------------------------------------------------------------------------
 LINKS: Final = 32  # links watched at once; container hosts have hundreds of dead veths
 LINKLESS_POLL_SECONDS: Final = 0.5  # while there is none: a cable or a lease that comes late is used at once
+ADDRESS_LIST_OCTETS: Final = 256 * 1024  # of /proc/net/if_inet6; a host with 4000 addresses
 LINK_POLL_SECONDS: Final = 5.0  # how often addresses and default routes are compared
+
+SLEPT_SECONDS: Final = 10.0  # a look at the links that is this late: the host slept (F18)
 
 # -- HTTP --------------------------------------------------------------------------------------------------------------
 HTTP_CONNECT_SECONDS: Final = 3.0  # B2
@@ -168,6 +171,8 @@ RECHECK_SECONDS: Final = 1.0  # after the table changed: one read-back for a bur
 LEASE_SECONDS: Final = 3600  # bounds what a SIGKILL leaves behind to an hour
 LEASE_CEILING_SECONDS: Final = 604_800  # IGD:2 section 2.5: one week
 PINHOLE_LEASE_CEILING_SECONDS: Final = 86_400  # WANIPv6FirewallControl:1: one day, none permanent (Q200)
+PINHOLES: Final = 16  # wanted at once unless the caller raises it (D6)
+PINHOLE_SIGHT_SECONDS: Final = 5.0  # how long a new gateway may take to show itself over IPv6 too (Q008, Q001)
 VERIFY_SECONDS: Final = 60.0  # each mapping is read back at least this often
 PORT_TRIES: Final = 4  # other external ports after a conflict (Q123, D6)
 PORT_RANGE: Final = (49_152, 65_535)  # Q123
