@@ -351,8 +351,8 @@ class MeterTests(SynchronousTestCase):
         self.meter(connection=connection).start()
         self.clock.advance(0)
         self.assertEqual(self.seen[-1].uptime_seconds, 3605)  # Q150
-        told: Answer
-        for told in (401, {"NewUptime": "long"}, {"NewUptime": "-5"}, {}, ExchangeTimeout()):
+        answers: tuple[Answer, ...] = (401, {"NewUptime": "long"}, {"NewUptime": "-5"}, {}, ExchangeTimeout())
+        for told in answers:
             other.answers["GetStatusInfo"] = told
             reading = self.step(5000, 5000)
             self.assertIn(reading.uptime_seconds, (None, UI4 - 5), told)
