@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,16 +19,19 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
-from tests.test_discovery_multicast import ETH0, ETH1, link
+from tests.test_discovery_multicast import ETH0, ETH1, Lan, link
 from tests.test_discovery_namespaces import ROOT, UNSHARE, Lab, equal, ip, reason_to_skip, true
 from txigd.errors import BadMessage, InvalidArgument
-from txigd.limits import CACHE_ENTRIES, CACHE_OCTETS, MAX_AGE_FLOOR, USN_OCTETS
+from txigd.limits import CACHE_ENTRIES, CACHE_OCTETS, EXPIRY_GRACE_SECONDS, MAX_AGE_FLOOR, USN_OCTETS
 from txigd.upnp import addressing
 from txigd.upnp.discovery import cache_message, message, minissdpd
 from txigd.upnp.discovery.cache_message import AnswerReader, Entry, Remembered, length, remembered, select
 from txigd.upnp.discovery.message import Kind
 from txigd.upnp.discovery.minissdpd import MiniSSDPd, socket_path, trusted
-from txigd.upnp.discovery.presence import Appeared, Presence
+from txigd.upnp.discovery.multicast import Discovery
+from txigd.upnp.discovery.ports import OpenSocket
+from txigd.upnp.discovery.presence import Appeared, Change, Doubted, Presence
+from txigd.upnp.discovery.sockets import Role
 
 IGD1 = "urn:schemas-upnp-org:device:InternetGatewayDevice:1"
 IGD = IGD1[:-1]
@@ -154,6 +157,50 @@ class JudgeTests(SynchronousTestCase):
         (change,) = presence.learn(got.message, location=got.location, source=got.source, link=got.link, now=1.0)
         assert isinstance(change, Appeared)
         self.assertEqual((change.sighting.targets, change.sighting.expires), (frozenset({IGD1}), 1.0 + MAX_AGE_FLOOR))
+
+
+class RecallTests(SynchronousTestCase):
+    """Discovery takes what is remembered."""
+
+    def setUp(self) -> None:
+        self.lan = Lan()
+        self.changes: list[Change] = []
+        opened = cast(OpenSocket, self.lan.open_socket)
+        self.discovery = Discovery(self.lan, self.changes.append, links=(ETH0,), open_socket=opened)
+        self.addCleanup(self.discovery.stop)
+
+    def recall(self, *entries: Entry) -> list[Change]:
+        self.changes.clear()
+        self.discovery.recall(select(entries, (ETH0,))[0])
+        return self.changes
+
+    def test_what_is_new_appears_with_all_its_types(self) -> None:
+        self.discovery.start()
+        (change,) = self.recall(entry(), entry(target=IP + "1"))
+        self.assertIsInstance(change, Appeared)
+        (sighting,) = self.discovery.presence.sightings
+        self.assertEqual((str(sighting.location), sighting.link), (LOCATION, "eth0"))
+        self.assertEqual(sighting.targets, {IGD1, IP + "1"})
+        self.assertEqual(self.recall(entry()), [])
+
+    def test_a_memory_that_nobody_confirms_is_doubted(self) -> None:
+        self.discovery.start()
+        self.recall(entry())
+        self.changes.clear()
+        self.lan.advance(MAX_AGE_FLOOR + EXPIRY_GRACE_SECONDS + 1)
+        self.assertEqual([type(change) for change in self.changes], [Doubted])
+
+    def test_what_was_heard_is_better(self) -> None:
+        self.discovery.start()
+        heard = message.alive(IGD1, UDN, LOCATION, host="239.255.255.250:1900", server="x", max_age=1800)
+        self.lan.port(Role.LISTEN).protocol.datagramReceived(heard, ("192.0.2.1", 1900))
+        (before,) = self.discovery.presence.sightings
+        self.assertEqual(self.recall(entry(udn="uuid:stale")), [])
+        self.assertEqual(self.discovery.presence.sightings, (before,))
+
+    def test_not_after_stop(self) -> None:
+        self.assertEqual(self.recall(entry()), [])
+        self.assertEqual(self.lan.getDelayedCalls(), [])
 
 
 class Answering(Protocol):

@@ -21,7 +21,7 @@ from txigd.upnp import addressing
 from txigd.upnp.addressing import Link
 from txigd.upnp.discovery.ports import OpenSocket
 from txigd.upnp.discovery.sockets import Role
-from txigd.upnp.eventing import gena
+from txigd.upnp.eventing import gena, multicast_listener
 from txigd.upnp.eventing.multicast_event import MulticastEvent
 from txigd.upnp.eventing.multicast_listener import GROUPS, MulticastListener, endpoints
 
@@ -217,12 +217,21 @@ class ListenerTests(SynchronousTestCase):
         made = self.observing()
         self.hear(notify(1))
         stopped = made.stop()
+        self.assertEqual([call for call in self.lan.getDelayedCalls() if "_deliver" in str(call)], [])
         self.lan.advance(0)
         self.assertIsNone(self.successResultOf(stopped))
         self.assertEqual((self.events, self.lan.getDelayedCalls()), ([], []))
         made.start()
         self.hear(notify(2))
         self.assertEqual(self.told(), [2])
+
+    def test_a_fault_of_ours_reaches_no_reactor_and_is_logged_once(self) -> None:
+        made = self.observing()
+        self.patch(multicast_listener, "read_sealed", lambda datagram: 1 // 0)
+        for _ in range(3):
+            self.hear(notify(1))
+        self.assertEqual(made.counters, {"fault": 3})
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_F14_links_that_come_and_go(self) -> None:
         made = self.observing()

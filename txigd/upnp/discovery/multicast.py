@@ -20,6 +20,7 @@ from txigd.errors import BadMessage, BadURL
 from txigd.upnp import url
 from txigd.upnp.addressing import Link, NextHop
 from txigd.upnp.discovery import message, searches, sockets
+from txigd.upnp.discovery.cache_message import Remembered
 from txigd.upnp.discovery.message import Kind
 from txigd.upnp.discovery.ports import OpenSocket, Ports
 from txigd.upnp.discovery.presence import Change, Presence
@@ -238,6 +239,23 @@ class Discovery:
         location = self._check_location(heard.location, source, link) if heard.kind in _LOCATED else None
         for change in self.presence.learn(heard, location=location, source=source, link=link.name, now=now):
             self._tell(change)
+        self._watch_expiry()
+
+    def recall(self, remembered: Iterable[Remembered]) -> None:
+        """Take what a :class:`~txigd.upnp.discovery.minissdpd.MiniSSDPd` remembers, as far as it is new.
+
+        What was heard from the device itself is better than a memory, so a LOCATION that is known stays as it is.
+        """
+        if not self.running:
+            return
+        known = {sighting.location for sighting in self.presence.sightings}
+        now = self._reactor.seconds()
+        for one in remembered:
+            if one.location not in known:
+                for change in self.presence.learn(
+                    one.message, location=one.location, source=one.source, link=one.link, now=now
+                ):
+                    self._tell(change)
         self._watch_expiry()
 
     def _knows(self, source: IPAddress) -> bool:
