@@ -357,6 +357,13 @@ class _Discovery:
     def pin(self, location: DeviceURL) -> None:
         """Nothing to pin."""
 
+    def unpin(self, location: DeviceURL) -> None:
+        """Nothing was pinned."""
+
+    def probe(self, host: object, port: int) -> bool:
+        """Nobody to ask."""
+        return True
+
 
 class TreeTests(SynchronousTestCase):
     """What stands in a description, and in those of its services."""

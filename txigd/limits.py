@@ -51,13 +51,13 @@ LINKS: Final = 32  # links watched at once; container hosts have hundreds of dea
 LINKLESS_POLL_SECONDS: Final = 0.5  # while there is none: a cable or a lease that comes late is used at once
 ADDRESS_LIST_OCTETS: Final = 256 * 1024  # of /proc/net/if_inet6; a host with 4000 addresses
 LINK_POLL_SECONDS: Final = 5.0  # how often addresses and default routes are compared
-
 SLEPT_SECONDS: Final = 10.0  # a look at the links that is this late: the host slept (F18)
 
 # -- HTTP --------------------------------------------------------------------------------------------------------------
 HTTP_CONNECT_SECONDS: Final = 3.0  # B2
 HTTP_TOTAL_SECONDS: Final = 10.0  # B2: connect to last octet
 HTTP_PATIENT_SECONDS: Final = 30.0  # UDA lets a device take 30 s: second try for the next hop or a named gateway
+EXCHANGE_SOURCES: Final = 16  # own addresses that exchanges come from: a few, and those before a renumbering (Q193)
 HTTP_SETTLE_SECONDS: Final = 1.0  # silence after a reply that is whole but for its framing (Q046, Q047)
 HTTP_OVERHEAD_OCTETS: Final = 16 * 1024  # headers, interim replies and chunk framing together (L3, L6)
 HTTP_HEADERS: Final = 64  # L3
@@ -155,6 +155,7 @@ SETTLE_SECONDS: Final = 0.15  # quiet after an event before the read: miniupnpd'
 SETTLE_CEILING_SECONDS: Final = 0.5  # a storm of events delays the read this long at most
 CONFIRM_SECONDS: Final = 1.5  # second read after a burst: 10-31 % of address changes get lost at miniupnpd
 POLL_SECONDS: Final = 30.0  # link drops are never evented by miniupnpd; 30 s is the promised bound for polled changes
+ANSWER_SECONDS: Final = 20.0  # a user who asks for the address hears by then: two actions of HTTP_TOTAL_SECONDS
 UNREACHABLE_READS: Final = 2  # failed reads in a row before a gateway counts as unreachable
 FLAP_STEPS: Final = 6  # changes told in FLAP_SECONDS before a line counts as flapping (F38, Q147)
 FLAP_SECONDS: Final = 60.0

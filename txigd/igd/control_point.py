@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import uuid
 from collections.abc import Sequence
@@ -14,11 +15,19 @@ from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from txigd import log
-from txigd.errors import DescriptionError, ExchangeError, NoGateway, NotAGateway, Stopped, TxigdError
+from txigd.errors import (
+    DescriptionError,
+    ExchangeError,
+    NoConnection,
+    NoGateway,
+    NotAGateway,
+    Stopped,
+    TxigdError,
+)
 from txigd.igd.gateway import Gateway, is_gateway
 from txigd.igd.mappings import Mappings
 from txigd.interfaces import IDeviceObserver, IGatewayObserver
-from txigd.limits import FAREWELL_SECONDS, POLL_SECONDS, SIGHTINGS, WAITERS
+from txigd.limits import FAREWELL_SECONDS, NAMED_RETRY_CEILING_SECONDS, POLL_SECONDS, SIGHTINGS, WAITERS
 from txigd.upnp import control_point
 from txigd.upnp.discovery.presence import Sighting
 from txigd.upnp.discovery.targets import IGD_TARGETS
@@ -72,7 +81,9 @@ class ControlPoint(control_point.ControlPoint):
         self._poll_seconds = poll_seconds
         self._events = events
         self._host_id = host_id()
-        self._gateways: dict[str, Gateway] = {}
+        self._gateways: dict[str, Gateway] = {}  # verified, by UDN
+        self._known: dict[str, Gateway] = {}  # all there ever were: who comes back finds its observers and mappings
+        self._opening: dict[str, Deferred[None]] = {}
         self._current: Gateway | None = None
         self._waiting: list[Deferred[Gateway]] = []
         self._gateway_observers: list[IGatewayObserver] = []
@@ -88,13 +99,21 @@ class ControlPoint(control_point.ControlPoint):
         :param timeout: seconds to wait.
 
         Errbacks with :class:`txigd.errors.NoGateway` when none answered in time, with
-        :class:`txigd.errors.NotAGateway` when the named device is none.
+        :class:`txigd.errors.NotAGateway` when the named device is none, with :class:`txigd.errors.Stopped` when the
+        control point is stopped.
         """
         if self._current is not None:
             return succeed(self._current)
         waiter: Deferred[Gateway] = Deferred(lambda d: self._waiting.remove(d) if d in self._waiting else None)
-        if len(self._waiting) >= WAITERS:
-            waiter.errback(NoGateway(f"more than {WAITERS} callers wait for a gateway"))
+        refusal: TxigdError | None = None
+        if self._ended:
+            refusal = Stopped()
+        elif isinstance(self.last_error, NotAGateway) and self.satisfied:
+            refusal = self.last_error
+        elif len(self._waiting) >= WAITERS:
+            refusal = NoGateway(f"more than {WAITERS} callers wait for a gateway")
+        if refusal is not None:
+            waiter.errback(refusal)
             return waiter
         self._waiting.append(waiter)
         call: IDelayedCall = self.reactor.callLater(timeout, self._give_up, waiter, timeout)
@@ -145,19 +164,21 @@ class ControlPoint(control_point.ControlPoint):
     ) -> None:
         await self.stop()
 
-    def stopService(self) -> Deferred[None]:
-        """Say goodbye to every gateway, then close."""
-        if not self.running:
-            return succeed(None)
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.errback(Stopped())
+    def farewell(self) -> Deferred[None]:
+        """Say goodbye to every gateway, the ones that are gone included."""
+        self._fail_waiting(Stopped())
+        self.last_error = None
         farewells: list[Deferred[Any]] = [self.mappings.stop(FAREWELL_SECONDS)]
-        farewells.extend(gateway.close(farewell=True) for gateway in self._gateways.values())
-        self._gateways.clear()
+        farewells.extend(gateway.close() for gateway in self._known.values())
+        for gathered in (self._gateways, self._known, self._opening, self._declined):
+            gathered.clear()
         self._current = None
-        done = gatherResults(farewells, consumeErrors=True)
-        return done.addBoth(lambda _: super(ControlPoint, self).stopService())
+        return gatherResults(farewells, consumeErrors=True).addBoth(lambda _: None)
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether there is a gateway, or the named device is none."""
+        return self._current is not None or isinstance(self.last_error, NotAGateway)
 
     # -- choice ------------------------------------------------------------------------------------------------------
     def accepts(self, sighting: Sighting) -> bool:
@@ -199,82 +220,146 @@ class ControlPoint(control_point.ControlPoint):
             return
         best.mapping_sets.append(self.mappings)
         self.mappings.attach(best.wan.connection)
-        _log.info(
-            "gateway {name!r} at {location}: {status}",
-            name=best.friendly_name,
-            location=best.location,
-            status=str(best.wan.status),
-        )
-        self._tell_gateway("gateway_found", best)
+        self._announce(best)
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(best)
 
+    def _announce(self, gateway: Gateway) -> None:
+        _log.info(
+            "gateway {name!r} at {location}: {status}",
+            name=gateway.friendly_name,
+            location=gateway.location,
+            status=str(gateway.wan.status),
+        )
+        self._tell_gateway("gateway_found", gateway)
+
     # -- devices -----------------------------------------------------------------------------------------------------
     def device_appeared(self, device: RemoteDevice) -> None:
         """A device was described: a gateway if it has a WAN connection service."""
-        if is_gateway(device.description):
+        if not is_gateway(device.description):
+            self._refuse(device, f"describes {device.description.root.device_type}, no Internet gateway")
+            return
+        gateway = self._known.get(device.udn)
+        if gateway is not None:
+            gateway.renew(device)
+        else:
             gateway = Gateway(
                 self.reactor, device, host_id=self._host_id, poll_seconds=self._poll_seconds, events=self._events
             )
-            gateway.wan.on_unreachable = lambda: self.suspect(device)
-            self._background(self._open(gateway))
-        elif isinstance(self.named, DeviceURL):
-            self._fail_waiting(
-                NotAGateway(f"{device.location} describes {device.description.root.device_type}, no Internet gateway")
-            )
+            gateway.wan.on_unreachable = functools.partial(self._unreachable, gateway)
+            self._make_room()
+            self._known[gateway.udn] = gateway
+        self._open(gateway)
 
     def device_changed(self, device: RemoteDevice) -> None:
         """Described again: everything is read and subscribed afresh."""
-        gateway = self._gateways.get(device.udn)
-        if gateway is None:
+        gateway = self._known.get(device.udn)
+        if gateway is not None and gateway.device is device and is_gateway(device.description):
+            self._open(gateway)
+        else:
+            self.device_gone(device)
             self.device_appeared(device)
-        elif is_gateway(device.description):
-            self._background(self._open(gateway))
 
     def device_gone(self, device: RemoteDevice) -> None:
         """Gone for good, or until it comes back."""
+        self._stop_opening(device.udn)
         gateway = self._gateways.pop(device.udn, None)
         if gateway is not None:
             _log.info("gateway {name!r} is gone; still looking", name=gateway.friendly_name)
-            self._background(_finished(gateway.close(farewell=False)))
+            gateway.lost("the gateway is gone")
             self._choose()
+
+    def device_doubted(self, device: RemoteDevice) -> None:
+        """It said goodbye, yet it answers."""
+        gateway = self._gateways.get(device.udn)
+        if gateway is not None:
+            gateway.verify()
+
+    def links_changed(self) -> None:
+        """What was unreachable may be reachable now, and another gateway the next hop (F15, F16)."""
+        for gateway in self._gateways.values():
+            gateway.wan.hint()
+        self._choose()
+
+    def woke(self) -> None:
+        """This host slept."""
+        for gateway in self._gateways.values():
+            gateway.woke()
 
     def named_failed(self, error: TxigdError) -> None:
         """The named gateway does not answer: said once, tried on."""
         if self.last_error is None:
             _log.warn("gateway {name}: {error}; still trying", name=str(self.named), error=str(error))
         self.last_error = error
-        if isinstance(error, DescriptionError):
-            self._fail_waiting(NotAGateway(f"{self.named}: {error}"))  # it answers, and is something else
 
-    async def _open(self, gateway: Gateway) -> None:
+    def _refuse(self, device: RemoteDevice, why: str) -> None:
+        """It is no gateway; for a device that was named by its URL that is the answer."""
+        if isinstance(self.named, DeviceURL) and device.location == self.named:
+            self._fail_waiting(NotAGateway(f"{device.location} {why}"))
+
+    def _unreachable(self, gateway: Gateway) -> None:
+        self.suspect(gateway.device)
+
+    def _make_room(self) -> None:
+        """Bound what is remembered of gateways that are gone."""
+        gone = [udn for udn in self._known if udn not in self._devices]
+        if len(self._known) >= SIGHTINGS and gone:
+            self._background(_finished(self._known.pop(gone[0]).close()))
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+    def _stop_opening(self, udn: str) -> None:
+        former = self._opening.pop(udn, None)
+        if former is not None:
+            former.cancel()
+
+    def _open(self, gateway: Gateway) -> None:
+        """One opening at a time for each gateway: the latest."""
+        self._stop_opening(gateway.udn)
+        opening = self._background(self._keep_opening(gateway))
+        if not opening.called:
+            self._opening[gateway.udn] = opening
+
+    async def _keep_opening(self, gateway: Gateway) -> None:
         pause = 1.0
-        while gateway.udn in {device.udn for device in self.devices}:
+        while True:
             try:
                 await gateway.open()
             except ExchangeError as error:
                 self.last_error = error
                 _log.info("gateway {name!r}: {error}", name=gateway.friendly_name, error=str(error))
-                await self._sleep(pause)
-                pause = min(pause * 2, 30.0)
-                continue
-            self._gateways[gateway.udn] = gateway
+            except NoConnection as error:
+                self._refuse(gateway.device, str(error))
+                return
+            else:
+                break
+            await self._sleep(pause)
+            pause = min(pause * 2, NAMED_RETRY_CEILING_SECONDS)
+        self._opening.pop(gateway.udn, None)
+        self.last_error = None
+        self._gateways[gateway.udn] = gateway
+        if gateway is self._current:
+            self._announce(gateway)
+        else:
             self._choose()
-            return
 
     def _give_up(self, waiter: Deferred[Gateway], seconds: float) -> None:
         if waiter not in self._waiting:
             return
         self._waiting.remove(waiter)
-        names = ", ".join(link.name for link in self.links) or "any link: this host has no network"
+        if isinstance(self.last_error, DescriptionError):
+            waiter.errback(NotAGateway(f"{self.named}: {self.last_error}"))  # it answers, and is something else
+            return
         if self.named is not None:
             text = f"the gateway {self.named} did not answer in {seconds:g} s"
-            text += f": {self.last_error}" if self.last_error is not None else ""
+        elif self.links:
+            text = f"no gateway answered on {', '.join(link.name for link in self.links)} in {seconds:g} s"
         else:
-            text = f"no gateway answered on {names} in {seconds:g} s"
-            if self._declined:
-                text += f" (seen, but not the default route: {', '.join(self.declined_hosts)})"
+            text = f"this host has no network, so no gateway answered in {seconds:g} s"
+        if self.last_error is not None:
+            text += f": {self.last_error}"
+        elif self.named is None and self._declined:
+            text += f" (seen, but not the default route: {', '.join(self.declined_hosts)})"
         waiter.errback(NoGateway(text))
 
     def _fail_waiting(self, error: TxigdError) -> None:

@@ -6,17 +6,17 @@ import ipaddress
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from txigd import log
-from txigd.errors import ActionError, ActionNotOffered, ExchangeError, NotAGateway
+from txigd.errors import ActionError, ActionNotOffered, ExchangeError, ExchangeTimeout, NotAGateway
 from txigd.igd.connection import Connection
 from txigd.igd.mappings import Mappings
 from txigd.igd.services import builtin_table
 from txigd.igd.status import default_index
 from txigd.igd.wan import WAN
-from txigd.limits import FAREWELL_SECONDS, RECHECK_SECONDS
+from txigd.limits import ANSWER_SECONDS, FAREWELL_SECONDS, RECHECK_SECONDS
 from txigd.upnp.control.action import ServiceProxy
 from txigd.upnp.description.device import Description, Service
 from txigd.upnp.eventing.subscriber import Subscriber
@@ -62,6 +62,7 @@ class Gateway:
         self._subscribers: dict[str, Subscriber] = {}
         self._last: dict[str, dict[str, str]] = {}
         self._recheck: IDelayedCall | None = None
+        self._proxies: dict[Service, ServiceProxy] = {}
         self.mapping_sets = [self.mappings]
 
     # -- what it is --------------------------------------------------------------------------------------------------
@@ -107,15 +108,19 @@ class Gateway:
         return {name: subscriber.state for name, subscriber in self._subscribers.items()}
 
     # -- what it does --------------------------------------------------------------------------------------------------
-    def external_ip(self) -> Deferred[ipaddress.IPv4Address | None]:
+    def external_ip(self, timeout: float = ANSWER_SECONDS) -> Deferred[ipaddress.IPv4Address | None]:
         """Ask for the external address now; None while there is none.
 
-        Errbacks with an :class:`txigd.errors.ExchangeError` when the gateway does not answer.
+        :param timeout: seconds for the whole of it, calls that wait for their turn before it included.
+        :return: errbacks with an :class:`txigd.errors.ExchangeError` when the gateway does not answer, among them
+            :class:`txigd.errors.ExchangeTimeout` when it does not in time.
         """
-        return ensureDeferred(self._external_ip())
 
-    async def _external_ip(self) -> ipaddress.IPv4Address | None:
-        return (await self.wan.refresh()).external_ip
+        def late(result: object, seconds: float) -> None:
+            raise ExchangeTimeout(f"no answer in {seconds:g} s")
+
+        asked: Deferred[ipaddress.IPv4Address | None] = self.wan.refresh().addCallback(lambda now: now.external_ip)
+        return asked.addTimeout(timeout, self._clock, late)
 
     def service(self, name: str) -> ServiceProxy:
         """Calls the actions of the first service of this name, for example ``"WANCommonInterfaceConfig"``.
@@ -128,11 +133,17 @@ class Gateway:
         raise NotAGateway(f"{self.friendly_name} offers no {name}")
 
     # -- for the control point -----------------------------------------------------------------------------------------
+    def renew(self, device: RemoteDevice) -> None:
+        """The gateway came back as another device object; observers and wanted mappings stay."""
+        self.device = device
+
     async def open(self) -> None:
         """Read the WAN state of the (new) description, attach the mappings and subscribe to events.
 
         :raises ExchangeError: when no connection service answers.
+        :raises NoConnection: when there is none that could be asked.
         """
+        self._proxies.clear()
         services = [s for s in self.services if s.name in _CONNECTIONS and s.control_url is not None]
         connections = [Connection(self._proxy(service), self.local_address) for service in services]
         default = await self._default(services) if len(services) > 1 else -1
@@ -141,23 +152,44 @@ class Gateway:
         self._attach(self.wan.connection)
         self._subscribe()
 
-    def close(self, *, farewell: bool, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
-        """Let go: with a farewell, delete our mappings and cancel the subscriptions within ``seconds``."""
+    def verify(self) -> None:
+        """Something may have happened to it: look at the WAN side and at our entries, change nothing (F39)."""
+        self.wan.hint()
+        self._look_at_table()
+
+    def woke(self) -> None:
+        """Time passed in which nothing was heard: look, and subscribe afresh (F18, Q183)."""
+        self.verify()
+        for subscriber in self._subscribers.values():
+            subscriber.reboot()
+
+    def lost(self, reason: str) -> None:
+        """The gateway is gone and may come back: observers and wanted mappings stay."""
+        self.wan.lost()
+        self._quiet()
+        self.mappings.detach(reason)
+
+    def close(self, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
+        """Say goodbye: delete our mappings and cancel the subscriptions within ``seconds``."""
         self.wan.stop()
-        if self._recheck is not None and self._recheck.active():
-            self._recheck.cancel()
-        closing: list[Deferred[Any]] = [subscriber.stop() for subscriber in self._subscribers.values()]
-        if farewell:
-            closing.append(self.mappings.stop(seconds))
-        else:
-            self.mappings.detach("the gateway is gone")
+        closing: list[Deferred[Any]] = [*self._quiet(), self.mappings.stop(seconds)]
         done = gatherResults(closing, consumeErrors=True)
         done.addTimeout(seconds, self._clock)
         return done.addBoth(lambda _: None)
 
     # -- inside ------------------------------------------------------------------------------------------------------
     def _proxy(self, service: Service) -> ServiceProxy:
-        return self.device.proxy(service, builtin_table(service.service_type))
+        """One proxy for each service of a description: it remembers what the gateway can."""
+        if service not in self._proxies:
+            self._proxies[service] = self.device.proxy(service, builtin_table(service.service_type))
+        return self._proxies[service]
+
+    def _quiet(self) -> list[Deferred[None]]:
+        if self._recheck is not None and self._recheck.active():
+            self._recheck.cancel()
+        old, self._subscribers = self._subscribers, {}
+        self._last.clear()
+        return [subscriber.stop() for subscriber in old.values()]
 
     async def _default(self, services: list[Service]) -> int:
         try:
@@ -172,10 +204,7 @@ class Gateway:
             mappings.attach(connection)
 
     def _subscribe(self) -> None:
-        old, self._subscribers = self._subscribers, {}
-        for subscriber in old.values():
-            subscriber.stop()
-        self._last.clear()
+        self._quiet()
         for service in self.services:
             if not self._events or service.name not in _EVENTED or service.event_url is None:
                 continue

@@ -21,7 +21,8 @@ class RemoteDevice:
 
     :ivar description: the latest one, see :class:`txigd.upnp.description.device.Description`.
     :ivar sightings: where it was announced; empty for a device that was named by the user.
-    :ivar boots: how often it was described again after a reboot.
+    :ivar local_address: our own address towards it.
+    :ivar boots: how often it was described again.
     """
 
     def __init__(
@@ -30,7 +31,6 @@ class RemoteDevice:
         exchange: IExchange,
         callbacks: CallbackServer,
         description: Description,
-        sighting: Sighting | None,
         local_address: IPAddress,
     ) -> None:
         self._clock = clock
@@ -41,8 +41,6 @@ class RemoteDevice:
         self.sightings: dict[DeviceURL, Sighting] = {}
         self.local_address = local_address
         self.boots = 0
-        if sighting is not None:
-            self.sightings[sighting.location] = sighting
 
     @property
     def udn(self) -> str:
@@ -76,13 +74,21 @@ class RemoteDevice:
         on_read: Callable[[str], object],
     ) -> Subscriber:
         """An event subscription to ``service``, not started yet."""
-        return Subscriber(self._clock, self._exchange, self._callbacks, service, on_values, on_state, on_read=on_read)
+        own = self.local_address
+        return Subscriber(
+            self._clock,
+            self._exchange,
+            self._callbacks,
+            service,
+            on_values,
+            on_state,
+            on_read=on_read,
+            address_towards=lambda host: own,
+        )
 
-    def described_again(self, description: Description, sighting: Sighting | None, local_address: IPAddress) -> None:
+    def described_again(self, description: Description, local_address: IPAddress) -> None:
         """Take a new description: URLs, and the queue of calls, are new."""
         self.description = description
         self.local_address = local_address
         self._caller = Caller(self._exchange, clock=self._clock)
-        if sighting is not None:
-            self.sightings = {sighting.location: sighting}
         self.boots += 1
