@@ -57,7 +57,6 @@ SLEPT_SECONDS: Final = 10.0  # a look at the links that is this late: the host s
 HTTP_CONNECT_SECONDS: Final = 3.0  # B2
 HTTP_TOTAL_SECONDS: Final = 10.0  # B2: connect to last octet
 HTTP_PATIENT_SECONDS: Final = 30.0  # UDA lets a device take 30 s: second try for the next hop or a named gateway
-EXCHANGE_SOURCES: Final = 16  # own addresses that exchanges come from: a few, and those before a renumbering (Q193)
 HTTP_SETTLE_SECONDS: Final = 1.0  # silence after a reply that is whole but for its framing (Q046, Q047)
 HTTP_OVERHEAD_OCTETS: Final = 16 * 1024  # headers, interim replies and chunk framing together (L3, L6)
 HTTP_HEADERS: Final = 64  # L3
@@ -195,6 +194,8 @@ STATE_LOG_SECONDS: Final = 3600.0  # F49: a disk that stays full is logged this 
 
 # -- process -----------------------------------------------------------------------------------------------------------
 GATEWAY_PATIENCE_SECONDS: Final = 10.0  # the daemon says that it found no gateway after this, and looks on
+HEARTBEAT_SECONDS: Final = 5  # how often the clocks are compared: a resume is noticed at once, a step within this
+CLOCK_STEP_SECONDS: Final = 2.0  # smaller differences are drift and rounding
 FAREWELL_SECONDS: Final = 5.0  # UNSUBSCRIBE and deletes together
 LOG_CHARACTERS: Final = 120  # B11
 DROP_REASONS: Final = 64  # distinct counter keys fed by the network
