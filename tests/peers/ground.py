@@ -134,7 +134,7 @@ class Talker:
 
     def complaints(self) -> str:
         """What it wrote to standard error."""
-        return self._errors.read_text(errors="replace")[-2000:]
+        return self._errors.read_text(errors="replace")[-4000:]
 
     def end(self, seconds: float = 5) -> int:
         """Ask it to end; its exit status."""
@@ -143,6 +143,14 @@ class Talker:
             self.process.wait(seconds)
         end(self.process)
         return self.process.returncode
+
+
+def talker(net: Namespaces, host: str, argv: Sequence[str], env: Mapping[str, str] = {}) -> Talker:
+    """Start a program that prints lines; what it writes to standard error is kept apart."""
+    errors = net.folder / f"errors-{len(list(net.folder.glob('errors-*')))}"
+    with errors.open("wb") as stderr:
+        process = net.spawn(host, argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=env)
+    return Talker(process, errors)
 
 
 class PeersCase(SynchronousTestCase):
@@ -176,10 +184,7 @@ class PeersCase(SynchronousTestCase):
 
     def talker(self, host: str, argv: Sequence[str], env: Mapping[str, str] = {}) -> Talker:
         """Start a program that prints lines."""
-        errors = self.folder / f"errors-{len(list(self.folder.glob('errors-*')))}"
-        with errors.open("wb") as stderr:
-            process = self.net.spawn(host, argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=env)
-        return Talker(process, errors)
+        return talker(self.net, host, argv, env)
 
     def script(self, name: str, *arguments: str, ours: bool = False) -> list[str]:
         """The command line of a script beside this file, in the peers' Python or in ours."""
