@@ -79,6 +79,16 @@ ids: $(READY)  ## which quirk, fault and threat is shown by which test
 	@$(BIN)/python -m tests.ids
 
 clean:  ## remove everything that was made here
-	rm -rf $(VENV) build dist *.egg-info docs/_build _trial_temp* .coverage .coverage.* htmlcov .mypy_cache .ruff_cache \
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info docs/_build _trial_temp* .coverage .coverage.* htmlcov .mypy_cache .ruff_cache \
 		.import_linter_cache .hypothesis twistd.pid twistd.log twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Other authors' control points and device classes, in an environment of their own: tests/peers skips without it.
+PEERS := .venvs/peers
+.PHONY: peers
+peers: $(PEERS)/.ready  ## the peers that tests/peers needs, in .venvs/peers (one is compiled: gcc, python3-dev)
+
+$(PEERS)/.ready: tests/peers/requirements.txt
+	@test -x $(PEERS)/bin/pip || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/peers/requirements.txt
+	@touch $@
