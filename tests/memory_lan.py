@@ -24,8 +24,11 @@ from txigd.testing.tree import DESCRIPTION_PATH, Tree
 from txigd.upnp.control import soap
 from txigd.upnp.control.action import Caller, ServiceProxy
 from txigd.upnp.description import device
+from txigd.upnp.discovery.message import Kind, Message, normal_udn
+from txigd.upnp.discovery.presence import Change, Presence
+from txigd.upnp.discovery.targets import Targets
 from txigd.upnp.http_reply import Reply
-from txigd.upnp.url import DeviceURL, parse
+from txigd.upnp.url import DeviceURL, IPAddress
 
 US = ipaddress.IPv4Address("192.168.1.7")
 ROUTER = "192.168.1.1"
@@ -78,7 +81,7 @@ class MemoryGateway:
 
     @property
     def location(self) -> DeviceURL:
-        return parse(f"http://{self.address}:{self.port}{DESCRIPTION_PATH}")
+        return DeviceURL(ipaddress.ip_address(self.address), self.port, DESCRIPTION_PATH)
 
     @property
     def table(self) -> list[Entry]:
@@ -95,7 +98,7 @@ class MemoryGateway:
         self.state.line.connect(self.clock.seconds())
 
     def document(self) -> bytes:
-        return self.state.tree.description(f"http://{self.address}:{self.port}")
+        return self.state.tree.description(f"http://{self.location.authority}")
 
     def answer(self, asked: Asked, body: bytes) -> Reply | None:
         """The reply, or None to hang."""
@@ -201,3 +204,108 @@ class MemoryLAN:
         described = device.parse(gateway.document(), gateway.location)
         service = next(s for s in described.root.all_services() if s.name == name)
         return ServiceProxy(service, builtin_table(service.service_type), Caller(self, clock=self.clock))
+
+
+class MemoryDiscovery:
+    """In the place of :class:`txigd.upnp.discovery.multicast.Discovery`: the real presence table, fed by the test."""
+
+    def __init__(self, reactor: Clock, on_change: Callable[[Change], None], **given: Any) -> None:
+        self.clock = reactor
+        self.on_change = on_change
+        self.given = given
+        self.presence = Presence(Targets(given["targets"]).wanted)
+        self.problems: tuple[str, ...] = ()
+        self.searches = 0
+        self.probed: list[str] = []
+        self.reaches = True
+        self.running = False
+        self.links: list[object] = [given["links"]]
+        self.gateways: list[MemoryGateway] = []  # those that answer a search
+
+    def start(self) -> None:
+        self.running = True
+        self.search()
+
+    def stop(self) -> Deferred[None]:
+        self.running = False
+        return succeed(None)
+
+    def search(self) -> None:
+        self.searches += 1
+        for gateway in self.gateways:
+            self.alive(gateway)
+
+    def probe(self, host: IPAddress, port: int = 1900) -> bool:
+        self.probed.append(str(host))
+        for gateway in self.gateways:
+            if gateway.address == str(host):
+                self.alive(gateway)
+        return self.reaches
+
+    def set_links(self, links: object, next_hops: object) -> None:
+        self.links.append((links, next_hops))
+        self.search()
+
+    def alive(
+        self, gateway: MemoryGateway, *, location: DeviceURL | None = None, link: str = "eth0", boot_id: bool = True
+    ) -> None:
+        """The gateway announces itself."""
+        self.hear(gateway, Kind.ALIVE, location or gateway.location, link, boot_id)
+
+    def byebye(self, gateway: MemoryGateway) -> None:
+        self.hear(gateway, Kind.BYEBYE, None, "eth0", True)
+
+    def hear(self, gateway: MemoryGateway, kind: Kind, location: DeviceURL | None, link: str, boot_id: bool) -> None:
+        device_type = gateway.state.tree.root.device_type
+        heard = Message(
+            kind,
+            device_type,
+            f"{gateway.udn}::{device_type}",
+            normal_udn(gateway.udn),
+            str(location or ""),
+            boot_id=gateway.boot_id if boot_id else None,
+        )
+        source = ipaddress.ip_address(gateway.address)
+        now = self.clock.seconds()
+        for change in self.presence.learn(heard, location=location, source=source, link=link, now=now):
+            self.on_change(change)
+
+    def expire(self) -> None:
+        for change in self.presence.expire(self.clock.seconds()):
+            self.on_change(change)
+
+
+class MemoryCallbacks:
+    """In the place of the callback server: paths that nobody calls but the test, by their ``options``."""
+
+    def __init__(self, reactor: Clock, **given: Any) -> None:
+        self.paths: list[MemoryPath] = []
+        self.released: list[str] = []
+        self.stopped = False
+
+    def open(self, address: IPAddress, **options: Any) -> MemoryPath:
+        path = MemoryPath(self, f"http://{address}:45123/{len(self.paths) + 1}", options)
+        self.paths.append(path)
+        return path
+
+    def release(self, address: IPAddress) -> None:
+        self.released.append(str(address))
+
+    def stop(self) -> Deferred[None]:
+        self.stopped = True
+        return succeed(None)
+
+    @property
+    def open_urls(self) -> list[str]:
+        return [path.url for path in self.paths if path.is_open]
+
+
+@dataclass
+class MemoryPath:
+    server: MemoryCallbacks
+    url: str
+    options: dict[str, Any]
+    is_open: bool = True
+
+    def close(self) -> None:
+        self.is_open = False

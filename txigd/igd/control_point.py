@@ -321,12 +321,13 @@ class ControlPoint(control_point.ControlPoint):
             self._opening[gateway.udn] = opening
 
     async def _keep_opening(self, gateway: Gateway) -> None:
-        pause = 1.0
         while True:
             try:
                 await gateway.open()
             except ExchangeError as error:
                 self.last_error = error
+                pause = min(2.0**gateway.openings_failed, NAMED_RETRY_CEILING_SECONDS)
+                gateway.openings_failed = min(gateway.openings_failed + 1, 16)
                 _log.info("gateway {name!r}: {error}", name=gateway.friendly_name, error=str(error))
             except NoConnection as error:
                 self._refuse(gateway.device, str(error))
@@ -334,8 +335,8 @@ class ControlPoint(control_point.ControlPoint):
             else:
                 break
             await self._sleep(pause)
-            pause = min(pause * 2, NAMED_RETRY_CEILING_SECONDS)
         self._opening.pop(gateway.udn, None)
+        gateway.openings_failed = 0
         self.last_error = None
         self._gateways[gateway.udn] = gateway
         if gateway is self._current:

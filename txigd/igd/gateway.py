@@ -40,6 +40,7 @@ class Gateway:
     :ivar wan: connection status and external address, see :class:`txigd.igd.wan.WAN`.
     :ivar mappings: the port mappings wanted on this gateway, see :class:`txigd.igd.mappings.Mappings`.
     :ivar device: the UPnP device behind it.
+    :ivar openings_failed: how often in a row :meth:`open` failed.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Gateway:
         self._last: dict[str, dict[str, str]] = {}
         self._recheck: IDelayedCall | None = None
         self._proxies: dict[Service, ServiceProxy] = {}
+        self.openings_failed = 0
         self.mapping_sets = [self.mappings]
 
     # -- what it is --------------------------------------------------------------------------------------------------
@@ -136,6 +138,7 @@ class Gateway:
     def renew(self, device: RemoteDevice) -> None:
         """The gateway came back as another device object; observers and wanted mappings stay."""
         self.device = device
+        self.openings_failed = 0
 
     async def open(self) -> None:
         """Read the WAN state of the (new) description, attach the mappings and subscribe to events.
