@@ -273,6 +273,19 @@ class CallerTests(SynchronousTestCase):
         self.successResultOf(late[0])
         self.assertEqual(["/1", "/2", "/3"], exchange.targets)
 
+    def test_Q103_a_caller_beside_waits_in_the_same_queue(self) -> None:
+        caller, exchange = self.caller()
+        other = FakeExchange()
+        beside = caller.beside(other)
+        first, second, third = self.add(caller, "/1"), self.add(beside, "/2"), self.add(caller, "/3")
+        self.assertEqual((["/1"], []), (exchange.targets, other.targets))
+        exchange.open.pop().callback(good("AddIt"))
+        self.assertEqual((["/1"], ["/2"]), (exchange.targets, other.targets))
+        other.open.pop().callback(good("AddIt"))
+        exchange.open.pop().callback(good("AddIt"))
+        for call in (first, second, third):
+            self.successResultOf(call)
+
     def test_abandoned_calls_wake_nobody(self) -> None:
         caller, exchange = self.caller()
         calls = [self.add(caller) for _ in range(4)]

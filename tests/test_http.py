@@ -278,6 +278,22 @@ class LoopbackTests(TestCase):
             await self.get(server)
         self.assertEqual(len(server.connections), 1)
 
+    async def test_Q193_exchanges_from_a_chosen_address_end_with_the_others(self) -> None:
+        server = self.server(OK)
+        sibling = self.exchange.sending_from(IPv4Address("127.0.0.9"))
+        reply = await sibling.request("GET", server.url(), body_cap=100, seconds=5)
+        self.assertEqual(reply.local_address, IPv4Address("127.0.0.9"))
+        asked: Deferred[None] = Deferred()
+        silent = self.server(lambda it: asked.callback(None))
+        waiting = sibling.request("GET", silent.url(), body_cap=100, seconds=5)
+        await asked
+        self.exchange.close()
+        with self.assertRaises(ExchangeError):
+            await waiting
+        with self.assertRaises(ExchangeError):
+            await sibling.request("GET", server.url(), body_cap=100, seconds=5)
+        await silent.all_gone()
+
     async def test_agent_by_itself(self) -> None:
         server = self.server(b"HTTP/1.1 200 Fine\r\nX-Odd Name: 1\r\nContent-Length: 4\r\n\r\nbody")
         agent = DeviceAgent(reactor, server.url(), body_cap=100, seconds=5)

@@ -222,6 +222,12 @@ def _pairs(headers: Headers | None) -> Iterable[tuple[str, str]]:
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, values in every for value in values]
 
 
+class _Open(set[DeviceConnection]):
+    """The connections that are open, and whether there may be new ones."""
+
+    closed = False
+
+
 @implementer(IExchange)
 class Exchange:
     """The exchanges of one control point.
@@ -245,8 +251,15 @@ class Exchange:
         self._connect_seconds = connect_seconds
         self._user_agent = user_agent
         self._cookies = NoCookies()
-        self._open: set[DeviceConnection] = set()
-        self._closed = False
+        self._open = _Open()
+
+    def sending_from(self, source: IPAddress) -> Exchange:
+        """The exchanges of the same control point that come from one address of ours (Q193); closed with this one."""
+        sibling = Exchange(
+            self._reactor, user_agent=self._user_agent, connect_seconds=self._connect_seconds, source=source
+        )
+        sibling._open = self._open
+        return sibling
 
     def request(
         self,
@@ -265,7 +278,7 @@ class Exchange:
             :class:`~txigd.errors.ReplyTooLarge`, :class:`~txigd.errors.ReplyRefused` (redirects, codings),
             :class:`~txigd.errors.BadReply`. Cancelling aborts the connection at once.
         """
-        if self._closed:
+        if self._open.closed:
             return fail(ExchangeError("the control point is closed"))
         if not (method.isascii() and url.target.isascii()):
             return fail(InvalidArgument(f"cannot be requested: {method[:20]!r} {url.target[:60]!r}"))
@@ -294,7 +307,7 @@ class Exchange:
 
     def close(self) -> None:
         """Abort every open exchange; their Deferreds fail, and so does every later request."""
-        self._closed = True
+        self._open.closed = True
         for connection in list(self._open):
             connection.abort(ExchangeError("the control point is closed"))
 

@@ -53,6 +53,12 @@ class Caller:
         self._turns = _Turns()
         self._routes: dict[DeviceURL, _Route] = {}
 
+    def beside(self, exchange: IExchange) -> Caller:
+        """A caller by another exchange that takes its turn in the same queue: the gateway stays one (Q103)."""
+        caller = Caller(exchange, clock=self._clock)
+        caller._turns = self._turns
+        return caller
+
     def call(
         self,
         service: Service,
