@@ -128,6 +128,10 @@ class NoConnection(TxigdError):
     """The gateway offers no WAN connection service."""
 
 
+class NoFirewall(TxigdError):
+    """The gateway cannot be asked for IPv6 pinholes."""
+
+
 class MappingError(TxigdError):
     """The port mapping cannot be made."""
 
@@ -158,3 +162,7 @@ class WaitTimeout(TxigdError):
 
 class Stopped(TxigdError):
     """The control point was stopped."""
+
+
+class BadReport(TxigdError):
+    """The file is no support report that this version of txigd can read."""

@@ -1,0 +1,291 @@
+"""Held pinholes: the set, the driver and the gateway's firewall together, on a clock of the test."""
+
+from __future__ import annotations
+
+import ipaddress
+from random import Random
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tests.ipv6_gateway import LAN6, OURS, OVER4, Gateway6, own
+from txigd.errors import InvalidArgument, MappingRefused, MappingReleased, WaitTimeout
+from txigd.igd.lease_facts import MappingState
+from txigd.igd.pinhole import Pinhole, PinholeStatus
+from txigd.igd.pinholes import HeldPinhole, Pinholes
+from txigd.interfaces import IMappingObserver
+
+WEB = Pinhole("TCP", 8080)
+NEW = ipaddress.IPv6Address("2001:db8:99::2")
+
+
+@implementer(IMappingObserver)
+class Observer:
+    def __init__(self) -> None:
+        self.states: list[str] = []
+
+    def mapping_changed(self, held: Any, old: Any, new: Any) -> None:
+        self.states.append(new.state.value)
+
+
+@implementer(IMappingObserver)
+class Raising:
+    def mapping_changed(self, held: Any, old: Any, new: Any) -> None:
+        raise RuntimeError("of the application")
+
+
+class PinholesTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.gateway = Gateway6(self.clock)
+        self.lan = LAN6(self.clock, self.gateway)
+        self.remote = self.lan.device(self.gateway)
+        self.firewall = self.lan.firewall(self.remote)
+        self.pinholes = Pinholes(self.clock, random=Random(1))
+        self.observer = Observer()
+        self.pinholes.observe(self.observer)
+
+    def wait(self, seconds: float) -> None:
+        """Time passes, a second at most at once."""
+        while seconds > 0:
+            self.clock.advance(min(1.0, seconds))
+            seconds -= 1.0
+
+    def held(self, wanted: Pinhole = WEB) -> HeldPinhole:
+        """An open one."""
+        held = self.pinholes.hold(wanted)
+        self.pinholes.attach(self.firewall)
+        self.wait(0.1)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+        return held
+
+    def open_ports(self) -> list[int]:
+        return sorted(pinhole.internal_port for _, pinhole in self.gateway.pinholes)
+
+    def tearDown(self) -> None:
+        self.successResultOf(self.pinholes.stop())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_waits_for_a_gateway_then_opens(self) -> None:
+        held = self.pinholes.hold(WEB)
+        active = held.when_active()
+        self.wait(5)
+        self.assertNoResult(active)
+        self.assertEqual((held.status.state, held.address), (MappingState.WAITING, None))
+        self.pinholes.attach(self.firewall)
+        self.wait(0.1)
+        status = self.successResultOf(active)
+        self.assertEqual((status.unique_id, status.internal_client, status.lease_seconds), (1, OURS, 3600))
+        self.assertEqual(held.address, OURS)
+        self.assertEqual(self.observer.states, ["adding", "active"])
+
+    def test_Q200_renewed_for_ever(self) -> None:
+        self.held(Pinhole("TCP", 8080, lease_seconds=30))
+        for _ in range(20):
+            self.wait(20)
+            self.assertEqual(self.open_ports(), [8080])
+        self.assertNotIn("GetPinholePackets", self.lan.actions())  # Q198
+        self.assertEqual(self.lan.actions().count("AddPinhole"), 1)
+        self.assertEqual(self.observer.states, ["adding", "active"])
+
+    def test_release_deletes(self) -> None:
+        held = self.held()
+        gone = held.release()
+        self.assertTrue(held.leaving)
+        self.successResultOf(gone)
+        self.assertEqual(self.open_ports(), [])
+        self.assertEqual(len(self.pinholes), 1)  # observers hear first
+        self.wait(0.1)
+        self.assertEqual(len(self.pinholes), 0)
+        self.failureResultOf(held.when_active(), MappingReleased)
+        self.successResultOf(held.release())
+
+    def test_left_it_stays_open_until_its_lease_is_over(self) -> None:
+        held = self.held()
+        held.leave()
+        self.wait(3000)
+        self.assertEqual(self.open_ports(), [8080])
+        self.wait(700)
+        self.assertEqual(self.open_ports(), [])
+
+    def test_opened_anew_when_the_gateway_lost_it(self) -> None:
+        held = self.held()
+        self.gateway.pinholes.clear()
+        self.wait(61)
+        self.assertEqual(self.open_ports(), [8080])
+        self.assertEqual((held.status.state, held.status.unique_id), (MappingState.ACTIVE, 2))
+        self.gateway.pinholes.clear()
+        self.pinholes.recheck()
+        self.assertEqual(self.open_ports(), [8080])
+
+    def test_an_id_that_belongs_to_another_host_now_is_never_deleted(self) -> None:
+        """After a restart that nobody noticed the gateway gave our UniqueID away; it says 606."""
+        held = self.held()
+        self.gateway.faults["UpdatePinhole"] = 606
+        self.wait(61)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+        self.assertNotIn("DeletePinhole", self.lan.actions())
+
+    def test_a_restart_opens_anew_without_asking_for_the_old_id(self) -> None:
+        held = self.held()
+        self.gateway.pinholes.clear()
+        self.firewall.forget()
+        self.pinholes.attach(self.firewall, restarted=True)
+        self.wait(0.1)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+        self.assertNotIn("UpdatePinhole", self.lan.actions())
+        self.assertEqual(self.observer.states, ["adding", "active", "lost", "active"])
+
+    def test_Q196_refused_is_told_and_tried_again_in_minutes(self) -> None:
+        self.gateway.state.pinholes.inbound_allowed = False
+        held = self.pinholes.hold(WEB)
+        active = held.when_active()
+        self.pinholes.attach(self.firewall)
+        self.wait(0.1)
+        self.assertIn("settings let no host", str(self.failureResultOf(active, MappingRefused).value))
+        self.wait(100)
+        self.assertEqual(self.lan.actions().count("GetFirewallStatus"), 1)
+        self.gateway.state.pinholes.inbound_allowed = True
+        self.wait(201)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+
+    def test_without_IPv6_it_is_refused_with_the_reason_and_opened_once_there_is(self) -> None:
+        remote = self.lan.device(self.gateway, OVER4)
+        held = self.pinholes.hold(WEB)
+        self.pinholes.attach(self.lan.firewall(remote))
+        self.wait(6)
+        self.assertEqual(held.status.state, MappingState.REFUSED)
+        self.assertEqual(held.status.reason, "the gateway did not show itself over IPv6")
+        remote.sightings |= self.remote.sightings
+        self.wait(61)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+
+    def test_Q194_without_a_stable_address_it_is_refused_with_the_reason(self) -> None:
+        self.lan.own = ()
+        held = self.pinholes.hold(WEB)
+        self.pinholes.attach(self.firewall)
+        self.wait(0.1)
+        self.assertIn("no stable global IPv6 address", held.status.reason)
+        self.lan.own = (own(OURS),)
+        self.wait(61)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+
+    def test_a_new_prefix_moves_the_pinhole_to_the_new_address(self) -> None:
+        held = self.held()
+        self.lan.own = (own(OURS, deprecated=True), own(NEW))
+        self.wait(61)
+        self.assertEqual(held.address, NEW)
+        self.assertEqual({source for source, _, name in self.lan.asked[-1:]}, {str(NEW)})
+
+    def test_a_better_address_does_not_move_it(self) -> None:
+        self.lan.own = (own(NEW),)
+        held = self.held()
+        self.lan.own = (own(NEW), own(OURS, permanent=True))
+        self.wait(130)
+        self.assertEqual(held.address, NEW)
+
+    def test_silence_is_lost_and_recovered(self) -> None:
+        held = self.held()
+        self.gateway.faults["*"] = "hang"
+        self.wait(75)
+        self.assertEqual(held.status.state, MappingState.LOST)
+        self.gateway.faults.clear()
+        self.wait(10)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+        self.assertEqual(self.open_ports(), [8080])
+
+    def test_waiting_for_a_silent_gateway_has_a_limit(self) -> None:
+        self.gateway.faults["*"] = "hang"
+        held = self.pinholes.hold(WEB)
+        active = held.when_active(timeout=3)
+        self.pinholes.attach(self.firewall)
+        self.wait(4)
+        self.failureResultOf(active, WaitTimeout)
+        self.gateway.faults.clear()
+        self.wait(30)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+
+    def test_detached_it_stays_wanted(self) -> None:
+        held = self.held()
+        self.pinholes.detach("the gateway is gone")
+        self.assertEqual((held.status.state, held.status.reason), (MappingState.LOST, "the gateway is gone"))
+        self.wait(100)
+        asked = len(self.lan.asked)
+        self.wait(100)
+        self.assertEqual(len(self.lan.asked), asked)
+        self.pinholes.attach(self.firewall, restarted=False)
+        self.wait(0.1)
+        self.assertEqual((held.status.state, held.status.unique_id), (MappingState.ACTIVE, 1))
+
+    def test_released_without_a_gateway_it_is_gone_at_once(self) -> None:
+        held = self.held()
+        self.pinholes.detach("gone")
+        self.successResultOf(held.release())
+        self.wait(0.1)
+        self.assertEqual(self.observer.states[-1], "released")
+
+    def test_another_gateway_takes_over(self) -> None:
+        held = self.held()
+        second = Gateway6(self.clock, "192.168.1.2", "[2001:db8:77::20]", udn="uuid:2")
+        self.lan.gateways = (self.gateway, second)
+        self.pinholes.part("another gateway took over")
+        self.assertEqual(self.open_ports(), [])
+        self.pinholes.attach(self.lan.firewall(self.lan.device(second)))
+        self.wait(0.1)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+        self.assertEqual(len(second.pinholes), 1)
+
+    def test_held_again_while_the_former_leaves(self) -> None:
+        former = self.held()
+        self.gateway.faults["DeletePinhole"] = "hang"
+        former.release()
+        held = self.pinholes.hold(WEB)
+        self.assertIsNot(held, former)
+        self.wait(1)
+        self.assertEqual(held.status.state, MappingState.WAITING)
+        self.wait(12)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+        self.gateway.faults.clear()
+
+    def test_the_same_twice_and_too_many(self) -> None:
+        held = self.held()
+        self.assertIs(self.pinholes.hold(WEB), held)
+        self.assertRaises(InvalidArgument, self.pinholes.hold, Pinhole("TCP", 8080, lease_seconds=60))
+        self.pinholes.hold(Pinhole("TCP", 8080, remote_port=7))
+        few = Pinholes(self.clock, most=1)
+        few.hold(WEB)
+        self.assertRaises(InvalidArgument, few.hold, Pinhole("UDP", 8080))
+        self.successResultOf(few.stop())
+
+    def test_stop_is_bounded(self) -> None:
+        for port in (8080, 8081):
+            self.held(Pinhole("TCP", port))
+        self.gateway.faults["DeletePinhole"] = "hang"
+        stopped = self.pinholes.stop(5)
+        self.assertNoResult(stopped)
+        self.wait(5)
+        self.successResultOf(stopped)
+        self.assertEqual((len(self.pinholes), self.lan.hanging), (0, set()))
+
+    def test_F60_an_observer_that_raises_is_logged(self) -> None:
+        self.pinholes.observe(raising := Raising())
+        self.pinholes.observe(other := Observer())
+        self.held()
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+        self.assertEqual(other.states, ["adding", "active"])
+        self.pinholes.forget(raising)
+
+    def test_a_fault_of_ours_is_no_end(self) -> None:
+        self.patch(self.firewall, "open", lambda *_: 1 / 0)
+        held = self.pinholes.hold(WEB)
+        self.pinholes.attach(self.firewall)
+        self.wait(0.1)
+        self.assertIn("ZeroDivisionError", held.status.reason)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_status_of_one_that_is_released(self) -> None:
+        held = self.held()
+        held.release()
+        self.assertEqual(held.status, PinholeStatus(MappingState.RELEASED, 1, OURS))

@@ -1,0 +1,299 @@
+"""What is wanted of a gateway and kept true there: the driver of one lease machine.
+
+Knows when to ask a machine for its next command, when to rest, when to begin anew and when to let go; what a command
+means on the gateway, the subclasses know. Nothing is assumed: a machine learns what really came back.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Protocol, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from txigd import log
+from txigd.errors import TxigdError
+from txigd.igd.lease_facts import WORKING, Done, Failed, MappingState, Rest
+from txigd.igd.watched import Watched
+
+_log = log.logger("txigd.held")
+_FINAL = WORKING | {MappingState.CONFLICT, MappingState.REFUSED, MappingState.RELEASED}
+
+
+class Status(Protocol):
+    """What every status of something held has."""
+
+    @property
+    def state(self) -> MappingState:
+        """Where it stands."""
+
+    @property
+    def reason(self) -> str:
+        """Why, as a user reads it."""
+
+
+class Machine(Protocol):
+    """A lease machine: facts in with a time, commands out. Pure."""
+
+    @property
+    def status(self) -> Any:
+        """What a user is to see now."""
+
+    def next(self, now: float) -> Any:
+        """The command to carry out now; Rest and Done are the driver's own affair."""
+
+    def learn(self, fact: Any, now: float) -> None:
+        """Take the outcome of the last command."""
+
+    def recheck(self, now: float) -> None:
+        """Look at the next opportunity."""
+
+    def gateway_restarted(self, now: float) -> None:
+        """What was there may be gone."""
+
+    def gateway_silent(self, reason: str) -> None:
+        """The gateway went away."""
+
+    def release(self) -> None:
+        """It is no longer wanted."""
+
+
+WantedT = TypeVar("WantedT")
+StatusT = TypeVar("StatusT", bound=Status)
+PlaceT = TypeVar("PlaceT")
+LeaseT = TypeVar("LeaseT", bound=Machine)
+
+
+class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
+    """One wanted thing and how it stands.
+
+    :param clock: the reactor's time.
+    :param wanted: what is wanted, a value.
+    :param status: how it stands before there is a gateway.
+    :param wait_for: begins nothing before this has fired: the farewell of what was held in its place.
+
+    :ivar wanted: the same.
+    :ivar watched: the status, for observers and those who wait.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, wanted: WantedT, status: StatusT, *, wait_for: Deferred[None] | None = None
+    ) -> None:
+        self.wanted = wanted
+        self._clock = clock
+        self.watched: Watched[StatusT] = Watched(clock, status)
+        self._place: PlaceT | None = None
+        self._lease: LeaseT | None = None
+        self._releasing = False
+        self._waiting = wait_for is not None
+        self._running: Deferred[None] | None = None
+        self._sleep: Deferred[None] | None = None
+        self._gone: list[Deferred[None]] = []
+        if wait_for is not None:
+            wait_for.addBoth(self._let_go)
+
+    # -- what the subclasses know --------------------------------------------------------------------------------------
+    def _unfit(self, place: PlaceT) -> StatusT | None:
+        """The status that says why nothing can be held there; None where it can."""
+        return None
+
+    def _new_lease(self, place: PlaceT) -> LeaseT:
+        """A machine for this place."""
+        raise NotImplementedError
+
+    def _fits(self, lease: LeaseT, place: PlaceT) -> bool:
+        """Whether the machine is good for this place; otherwise there will be a new one."""
+        return True
+
+    async def _carry_out(self, place: PlaceT, lease: LeaseT, command: Any) -> Any:
+        """Do on the gateway what the machine asks for, and return the fact. A TxigdError counts as Failed."""
+        raise NotImplementedError
+
+    def _released(self) -> StatusT:
+        """The status at the end."""
+        raise NotImplementedError
+
+    def _news(self, status: StatusT) -> object:
+        """What of a status observers are to hear of when it changes."""
+        return status
+
+    def _announce(self, status: StatusT) -> None:
+        """Log what the status has come to."""
+        raise NotImplementedError
+
+    def _judge(self, status: StatusT) -> StatusT:
+        """Raise what :meth:`when_active` errbacks with, or return a status that works."""
+        raise NotImplementedError
+
+    # -- for everybody -----------------------------------------------------------------------------------------------
+    @property
+    def status(self) -> StatusT:
+        """How it stands at this moment."""
+        return self.watched.value
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is no longer wanted."""
+        return self._releasing or self.status.state is MappingState.RELEASED
+
+    def when_active(self, timeout: float | None = None) -> Deferred[StatusT]:
+        """A fresh Deferred of the status once it works.
+
+        It errbacks with :class:`txigd.errors.MappingConflict` or :class:`txigd.errors.MappingRefused` as soon as the
+        gateway said no (it stays wanted and is tried again), with :class:`txigd.errors.WaitTimeout` after ``timeout``
+        seconds (a gateway that does not answer says neither yes nor no), and with
+        :class:`txigd.errors.MappingReleased` when it is released first.
+        """
+        return self.watched.when(lambda status: status.state in _FINAL, timeout).addCallback(self._judge)
+
+    def release(self) -> Deferred[None]:
+        """Want it no more: take it off the gateway if it is ours. Fires when that is done or given up."""
+        if self.status.state is MappingState.RELEASED:
+            return succeed(None)
+        gone: Deferred[None] = Deferred(self._gone.remove)
+        self._gone.append(gone)
+        self._releasing = True
+        if self._lease is None or self._place is None or self._waiting:
+            self.abandon()
+        else:
+            self._wake()
+        return gone
+
+    def leave(self) -> None:
+        """Want it no more, but leave it on the gateway to run out with its lease."""
+        self.abandon()
+
+    # -- for the set -------------------------------------------------------------------------------------------------
+    def attach(self, place: PlaceT, *, restarted: bool) -> None:
+        """Keep it true there from now on."""
+        if self.status.state is MappingState.RELEASED:
+            return
+        refusal = self._unfit(place)
+        if refusal is not None:
+            self._place = None
+            self._say(refusal)
+            return
+        self._place = place
+        if self._lease is None or not self._fits(self._lease, place):
+            self._lease = self._new_lease(place)
+        elif restarted:
+            self._lease.gateway_restarted(self._clock.seconds())
+        else:
+            self._lease.recheck(self._clock.seconds())
+        if not self._waiting:
+            self._start()
+
+    def detach(self, reason: str) -> None:
+        """The gateway is gone, it may come back."""
+        self._place = None
+        if self._lease is not None and not self.leaving:
+            self._lease.gateway_silent(reason)
+            self._say(self._lease.status)
+        if self._releasing:
+            self.abandon()
+
+    def part(self, reason: str) -> Deferred[None]:
+        """Leave this gateway for another one: take what is ours off it, and begin afresh at the next attach().
+
+        :return: fires when that is done or given up; cancelling gives it up.
+        """
+        place, lease = self._place, self._lease
+        self.detach(reason)
+        self._lease = None
+        if self._running is not None:
+            self._running.cancel()
+            self._running = None
+        if place is None or lease is None or self.leaving:
+            return succeed(None)
+        lease.learn(Failed(reason), self._clock.seconds())  # of a command that was under way nothing is known (F45)
+        lease.release()
+        return Deferred.fromCoroutine(self._farewell(place, lease))
+
+    def recheck(self) -> None:
+        """Look soon whether it is still there."""
+        if self._lease is not None:
+            self._lease.recheck(self._clock.seconds())
+            self._wake()
+
+    def abandon(self) -> None:
+        """Stop at once, whatever is under way."""
+        if self._running is not None:
+            self._running.cancel()
+        self._finish()
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+    def _let_go(self, result: object) -> None:
+        """What had to end first has ended."""
+        self._waiting = False
+        if self._place is not None:
+            self._start()
+
+    def _start(self) -> None:
+        if self._running is None:
+            self._running = Deferred.fromCoroutine(self._run())
+            self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        else:
+            self._wake()
+
+    async def _run(self) -> None:
+        while True:
+            place, lease = self._place, self._lease
+            if place is None or lease is None:
+                await self._rest(None)
+                continue
+            if self._releasing:
+                lease.release()
+            command = lease.next(self._clock.seconds())
+            if isinstance(command, Done):
+                break
+            self._say(lease.status)
+            if isinstance(command, Rest):
+                await self._rest(max(0.0, command.until - self._clock.seconds()))
+            else:
+                await self._step(place, lease, command)
+        self._finish()
+
+    async def _farewell(self, place: PlaceT, lease: LeaseT) -> None:
+        while not isinstance(command := lease.next(self._clock.seconds()), (Done, Rest)):
+            await self._step(place, lease, command)
+
+    async def _step(self, place: PlaceT, lease: LeaseT, command: Any) -> None:
+        try:
+            fact = await self._carry_out(place, lease, command)
+        except CancelledError:
+            raise
+        except TxigdError as error:
+            fact = Failed(str(error))
+        except Exception as error:
+            _log.failure("holding {wanted} met a fault", wanted=str(self.wanted))
+            fact = Failed(f"a fault of our own: {type(error).__name__}")  # it stays wanted and is tried again
+        lease.learn(fact, self._clock.seconds())
+
+    async def _rest(self, seconds: float | None) -> None:
+        rest: Deferred[None] = Deferred()
+        call = None if seconds is None else self._clock.callLater(seconds, rest.callback, None)
+        self._sleep = rest
+        try:
+            await rest
+        finally:
+            self._sleep = None
+            if call is not None and call.active():
+                call.cancel()
+
+    def _wake(self) -> None:
+        sleep, self._sleep = self._sleep, None
+        if sleep is not None:
+            sleep.callback(None)
+
+    def _say(self, status: StatusT) -> None:
+        if self._news(status) == self._news(self.status):
+            self.watched.value = status
+            return
+        self._announce(status)
+        self.watched.set(status)
+
+    def _finish(self) -> None:
+        self._say(self._released())
+        gone, self._gone = self._gone, []
+        for waiter in gone:
+            waiter.callback(None)

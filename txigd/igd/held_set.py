@@ -1,0 +1,171 @@
+"""All of one kind that is wanted of a gateway: what is held, who watches it, and how it all comes and goes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, ClassVar, Generic, TypeVar
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+
+from txigd import log
+from txigd.errors import InvalidArgument, MappingReleased
+from txigd.igd.held import Held
+from txigd.igd.lease_facts import MappingState
+from txigd.interfaces import IMappingObserver
+from txigd.limits import FAREWELL_SECONDS
+
+_log = log.logger("txigd.held")
+WantedT = TypeVar("WantedT")
+PlaceT = TypeVar("PlaceT")
+HeldT = TypeVar("HeldT", bound=Held[Any, Any, Any, Any])
+
+
+class HeldSet(Generic[WantedT, HeldT, PlaceT]):
+    """All that is held of one kind, on whichever place the set is attached to.
+
+    :param clock: the reactor's time.
+    :param most: how many may be wanted at once (D6).
+    """
+
+    KIND: ClassVar[str]  # in the plural, for people
+    SAME: ClassVar[str]  # what two of them cannot share
+
+    def __init__(self, clock: IReactorTime, *, most: int) -> None:
+        self._clock = clock
+        self._most = most
+        self._held: dict[Hashable, HeldT] = {}
+        self._former: set[HeldT] = set()
+        self._leaving: set[Deferred[None]] = set()
+        self._place: PlaceT | None = None
+        self._observers: list[IMappingObserver] = []
+
+    # -- what the subclasses know --------------------------------------------------------------------------------------
+    def _key(self, wanted: WantedT) -> Hashable:
+        """Two that have the same key cannot be held together, unless they are equal."""
+        raise NotImplementedError
+
+    def _make(self, wanted: WantedT, wait_for: Deferred[None] | None) -> HeldT:
+        """What holds it."""
+        raise NotImplementedError
+
+    # -- for everybody -----------------------------------------------------------------------------------------------
+    def __iter__(self) -> Iterator[HeldT]:
+        return iter(tuple(self._held.values()))
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def hold(self, wanted: WantedT) -> HeldT:
+        """Keep it true from now on: made, looked at, renewed, made again when it gets lost.
+
+        Holding the same again gives the same object; after its release, a new one that begins when the former has left
+        the gateway.
+
+        :raises InvalidArgument: when something else is held in its place, or too many are held.
+        """
+        key = self._key(wanted)
+        former = self._held.get(key)
+        if former is not None and not former.leaving:
+            if former.wanted == wanted:
+                return former
+            raise InvalidArgument(f"{wanted}: the same {self.SAME} is already held as {former.wanted}")
+        if former is None and len(self._held) >= self._most:
+            raise InvalidArgument(f"{wanted}: {self._most} {self.KIND} are held already")
+        wait_for = None
+        if former is not None:
+            self._former.add(former)
+            wait_for = self._until(former.release()).addCallback(lambda _: self._former.discard(former))
+        held = self._held[key] = self._make(wanted, wait_for)
+        held.watched.observe(self._listener(key, held))
+        if self._place is not None:
+            held.attach(self._place, restarted=False)
+        return held
+
+    def observe(self, observer: IMappingObserver) -> None:
+        """Tell an :class:`txigd.interfaces.IMappingObserver` of every change of everything held."""
+        self.forget(observer)
+        self._observers.append(IMappingObserver(observer))
+
+    def forget(self, observer: IMappingObserver) -> None:
+        """Tell it no more."""
+        if observer in self._observers:
+            self._observers.remove(observer)
+
+    # -- for the gateway ---------------------------------------------------------------------------------------------
+    def attach(self, place: PlaceT, *, restarted: bool = True) -> None:
+        """Hold everything there; ``restarted`` when the gateway may have forgotten."""
+        self._place = place
+        for held in self:
+            held.attach(place, restarted=restarted)
+
+    def detach(self, reason: str) -> None:
+        """The gateway is gone; everything stays wanted."""
+        self._place = None
+        for held in self:
+            held.detach(reason)
+
+    def part(self, reason: str, seconds: float = FAREWELL_SECONDS) -> None:
+        """Leave this gateway for another one: what is ours there is taken off within ``seconds`` (F16)."""
+        self._place = None
+        for held in self:
+            self._until(held.part(reason).addTimeout(seconds, self._clock).addErrback(lambda _: None))
+
+    def recheck(self) -> None:
+        """Something changed on the gateway: look at everything of ours."""
+        for held in self:
+            held.recheck()
+
+    def stop(self, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
+        """Release everything, within ``seconds``; what the gateway did not confirm by then runs out with its lease."""
+        everything = (*self, *self._former)
+        for held in everything:
+            self._until(held.release())
+        self._place = None
+
+        def abandon(result: object) -> None:
+            for held in everything:
+                held.abandon()
+                held.watched.close(MappingReleased())
+            self._held.clear()
+
+        done = gatherResults([_after(leaving) for leaving in self._leaving], consumeErrors=True)
+        return done.addTimeout(seconds, self._clock).addBoth(abandon)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+    def _listener(self, key: Hashable, held: HeldT) -> Callable[[Any, Any], None]:
+        def changed(old: Any, new: Any) -> None:
+            if new.state is MappingState.RELEASED and self._held.get(key) is held:
+                del self._held[key]
+            for observer in tuple(self._observers):
+                try:
+                    observer.mapping_changed(held, old, new)
+                except Exception:
+                    _log.failure("an observer of {kind} raised", kind=self.KIND)
+
+        return changed
+
+    def _until(self, leaving: Deferred[None]) -> Deferred[None]:
+        """Let stop() wait for this as well.
+
+        :return: fires after it.
+        """
+        self._leaving.add(leaving)
+
+        def over(result: object) -> None:
+            self._leaving.discard(leaving)
+
+        leaving.addBoth(over)
+        return _after(leaving)
+
+
+def _after(deferred: Deferred[None]) -> Deferred[None]:
+    """A Deferred of its own that fires after ``deferred``; cancelling it leaves that one alone."""
+    following: Deferred[None] = Deferred()
+
+    def over(result: object) -> None:
+        if not following.called:
+            following.callback(None)
+
+    deferred.addBoth(over)
+    return following

@@ -1,0 +1,121 @@
+"""The set of wanted IPv6 pinholes, kept open in the gateway that it is attached to."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Hashable
+from random import Random
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from txigd import log
+from txigd.errors import AddressingError, MappingRefused, MappingReleased
+from txigd.igd.firewall import Firewall
+from txigd.igd.held import Held
+from txigd.igd.held_set import HeldSet
+from txigd.igd.lease_facts import WORKING, Denied, MappingState, Missing
+from txigd.igd.pinhole import (
+    Close,
+    Closed,
+    Extend,
+    Open,
+    Pinhole,
+    PinholeCommand,
+    PinholeFact,
+    PinholeLease,
+    PinholeStatus,
+)
+from txigd.limits import PINHOLES
+
+_log = log.logger("txigd.pinholes")
+
+
+class HeldPinhole(Held[Pinhole, PinholeStatus, Firewall, PinholeLease]):
+    """One wanted pinhole and how it stands. Made by :meth:`Pinholes.hold`.
+
+    :ivar wanted: the :class:`txigd.igd.pinhole.Pinhole`.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, wanted: Pinhole, random: Random, *, wait_for: Deferred[None] | None = None
+    ) -> None:
+        super().__init__(clock, wanted, PinholeStatus(), wait_for=wait_for)
+        self._random = random
+
+    @property
+    def address(self) -> ipaddress.IPv6Address | None:
+        """Our address that can be reached through the pinhole; None while there is none."""
+        return self.status.internal_client if self.status.state in WORKING else None
+
+    def _new_lease(self, place: Firewall) -> PinholeLease:
+        """A machine that knows of no pinhole yet."""
+        return PinholeLease(self.wanted, spread=lambda: self._random.uniform(-1, 1))
+
+    async def _carry_out(self, place: Firewall, lease: PinholeLease, command: PinholeCommand) -> PinholeFact:
+        """Send the action, from the address that the pinhole is for (Q193)."""
+        if isinstance(command, Close):
+            return Closed() if lease.client is None else await place.close(command.unique_id, lease.client)
+        try:
+            client = place.client(self.wanted.internal_client, kept=lease.client)
+        except AddressingError as error:
+            return Denied(0, str(error))
+        if isinstance(command, Open):
+            return await place.open(self.wanted, client, command.lease_seconds)
+        assert isinstance(command, Extend)
+        if client != lease.client:
+            # the provider gave us another prefix: the old address leads nowhere, and its pinhole runs out by itself
+            return Missing()
+        return await place.extend(command.unique_id, client, command.lease_seconds)
+
+    def _released(self) -> PinholeStatus:
+        """Released; what it was stays visible."""
+        return PinholeStatus(MappingState.RELEASED, self.status.unique_id, self.status.internal_client)
+
+    def _news(self, status: PinholeStatus) -> object:
+        """Renewals are no news."""
+        return status.state, status.unique_id, status.internal_client, status.reason
+
+    def _announce(self, status: PinholeStatus) -> None:
+        """One line for each step."""
+        _log.info(
+            "pinhole {pinhole}: {state}{address}{why}",
+            pinhole=str(self.wanted),
+            state=status.state.value,
+            address=f" for {status.internal_client}" if status.state in WORKING else "",
+            why=f" ({status.reason})" if status.reason else "",
+        )
+
+    def _judge(self, status: PinholeStatus) -> PinholeStatus:
+        """Refused and released are errors for those who wait."""
+        if status.state is MappingState.REFUSED:
+            raise MappingRefused(f"{self.wanted}: {status.reason}")
+        if status.state is MappingState.RELEASED:
+            raise MappingReleased(f"{self.wanted}: released before it was open")
+        return status
+
+
+class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
+    """Wanted pinholes, held in whichever firewall the set is attached to.
+
+    Observers are told ``held``, a :class:`HeldPinhole`, and ``old`` and ``new``, each a
+    :class:`txigd.igd.pinhole.PinholeStatus`.
+
+    :param clock: the reactor's time.
+    :param most: how many may be wanted at once (D6).
+    """
+
+    KIND = "pinholes"
+    SAME = "pinhole"
+
+    def __init__(self, clock: IReactorTime, *, most: int = PINHOLES, random: Random | None = None) -> None:
+        super().__init__(clock, most=most)
+        self._random = random or Random()  # jitter needs no secret
+
+    def _key(self, wanted: Pinhole) -> Hashable:
+        """What AddPinhole takes for one and the same pinhole."""
+        remote, client = str(wanted.remote_host or ""), str(wanted.internal_client or "")
+        return wanted.protocol, wanted.internal_port, remote, wanted.remote_port, client
+
+    def _make(self, wanted: Pinhole, wait_for: Deferred[None] | None) -> HeldPinhole:
+        return HeldPinhole(self._clock, wanted, self._random, wait_for=wait_for)
