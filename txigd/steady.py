@@ -78,13 +78,13 @@ class SteadyCall:
         if self._real is not None and self._real.active():
             self._real.cancel()
 
-    def reset(self, secondsFromNow: float) -> None:
+    def reset(self, secondsFromNow: float) -> None:  # noqa: N803
         """Call that many seconds from now instead."""
         self._check()
         self._due = self._reactor.seconds() + secondsFromNow
         self.arm()
 
-    def delay(self, secondsLater: float) -> None:
+    def delay(self, secondsLater: float) -> None:  # noqa: N803
         """Call that much later than planned."""
         self._check()
         self._due += secondsLater
