@@ -214,3 +214,21 @@ RELAY_CONNECTIONS: Final = 256  # TCP connections through all mappings together
 RELAY_FLOWS: Final = 256  # UDP peers through all mappings together; the quietest goes first
 RELAY_FLOW_SECONDS: Final = 120.0  # RFC 4787: a UDP binding lives at least two minutes
 RELAY_DATAGRAM_OCTETS: Final = 65_536
+
+# -- support report ----------------------------------------------------------------------------------------------------
+REPORT_OCTETS: Final = 8 * 1024 * 1024  # of a file; JSON may write what was captured at four times its size
+REPORT_RAW_OCTETS: Final = 2 * 1024 * 1024  # captured altogether; real gateways stay below 300 kB
+REPORT_RECORD_OCTETS: Final = 512 * 1024  # of one reply: the largest description and its header fit
+REPORT_DATAGRAMS: Final = 256  # different ones; a gateway sends about 40
+REPORT_STEPS: Final = 512  # a step for each description, call and subscription: TREE_SERVICES times eight
+REPORT_EXCHANGES: Final = 8  # of one step, detours and retries included
+REPORT_EVENTS: Final = 128  # two for each service
+REPORT_WORDS: Final = 512  # lines of each part of our own view
+REPORT_TEXT_CHARACTERS: Final = 512  # of one line of it
+REPORT_SECRETS: Final = 256  # values looked for in everything; each costs a search through all of it
+REPORT_SECONDS: Final = 120.0  # for all of it: what is not done by then is left out, and said so
+REPORT_LISTEN_SECONDS: Final = 4.0  # SEARCH_OFFSETS_SECONDS, and a second for the last answers
+REPORT_CALL_SECONDS: Final = 5.0  # one call; a gateway that needs longer is told by that
+REPORT_EVENT_SECONDS: Final = 4.0  # for all first events; Q158 gateways that send them late send them within 2 s
+REPORT_ENTRIES: Final = 3  # port mappings read, to show their form
+REPORT_CONNECTIONS: Final = 16  # that bring events, at once
