@@ -11,7 +11,19 @@ import sys
 import time
 from typing import Any
 
-from .ground import CLIENT, CLIENT_ADDRESS, GATEWAY, VENV, PeersCase, Talker, require_programs, require_venv, until
+from .ground import (
+    CLIENT,
+    CLIENT_ADDRESS,
+    CLIENT_ADDRESS_6,
+    GATEWAY,
+    GATEWAY_ADDRESS_6,
+    VENV,
+    PeersCase,
+    Talker,
+    require_programs,
+    require_venv,
+    until,
+)
 
 PUBLIC = "11.22.33.44"
 IP_CONNECTION = "urn:upnp-org:serviceId:WANIPConn1"
@@ -122,9 +134,28 @@ class UpnpcTests(SimulatedCase):
         self.assertIn("UpdatePinhole: Pinhole ID = 1 with Lease Time: 1200", self.upnpc("-U", "1", "1200"))
         self.assertIn("CheckPinholeWorking() failed with code 709", self.upnpc("-C", "1"))
         self.assertIn("GetPinholePackets: Pinhole ID = 1 / PinholePackets = 0", self.upnpc("-K", "1"))
+        self.do("pinhole_traffic", 1, 5)
+        self.assertIn("CheckPinholeWorking: Pinhole ID = 1 / IsWorking = Yes", self.upnpc("-C", "1"))
+        self.assertIn("GetPinholePackets: Pinhole ID = 1 / PinholePackets = 5", self.upnpc("-K", "1"))
         self.assertIn("UPNP_DeletePinhole() returned : 0", self.upnpc("-D", "1"))
         self.assertEqual(self.state()["pinholes"], [])
         self.assertIn("UPNP_DeletePinhole() returned : 704", self.upnpc("-D", "1"))
+
+    def test_ipv6(self) -> None:
+        """Found by ff02::c, spoken to at an IPv6 address, and a pinhole for the host that asks for it."""
+        state = self.simulate(address=GATEWAY_ADDRESS_6, rules={"secure": True})
+        self.assertIn(f"http://[{GATEWAY_ADDRESS_6}]:", state["location"])
+        text = self.upnpc("-6", "-s")
+        self.assertIn(f"desc: {state['location']}\n", text)
+        self.assertIn(f"Local LAN ip address : {CLIENT_ADDRESS_6}", text)
+        self.assertIn(f"ExternalIPAddress = {PUBLIC}", text)
+        text = self.upnpc("-6", "-A", "", "0", CLIENT_ADDRESS_6, "8080", "UDP", "600")
+        self.assertIn(f"AddPinhole: ([]:0 -> [{CLIENT_ADDRESS_6}]:8080) / Pinhole ID = 1", text)
+        (pinhole,) = self.state()["pinholes"]
+        self.assertEqual((pinhole["client"], pinhole["protocol"]), (CLIENT_ADDRESS_6, 17))
+        said = self.upnpc("-6", "-A", "", "0", "fd78::3", "8080", "UDP", "600")
+        self.assertIn("failed with code 606", said)
+        self.assertEqual({one["peer"] for one in self.state()["requests"]}, {CLIENT_ADDRESS_6})
 
 
 class UpnpClientTests(SimulatedCase):
@@ -151,6 +182,15 @@ class UpnpClientTests(SimulatedCase):
         target = "urn:schemas-upnp-org:service:WANIPConnection:1"
         text = self.run_in(CLIENT, self.argv("--timeout", "2", "search", "--search_target", target))
         self.assertEqual({json.loads(line)["ST"] for line in text.splitlines()}, {target})
+
+    def test_search_by_ipv6(self) -> None:
+        state = self.simulate(address=GATEWAY_ADDRESS_6)
+        index = self.run_in(CLIENT, ["cat", "/sys/class/net/lan/ifindex"]).strip()
+        for group in ("FF02::C", "FF05::C"):
+            argv = self.argv("--timeout", "2", "search", "--target", f"{group}%{index}")
+            found = [json.loads(line) for line in self.run_in(CLIENT, argv).splitlines()]
+            self.assertEqual({one["LOCATION"] for one in found}, {state["location"]}, group)
+            self.assertEqual(len({one["USN"] for one in found}), 13, group)
 
     def test_advertisements_from_the_first_to_the_last(self) -> None:
         listener = self.talker(CLIENT, self.argv("advertisements", "--bind", CLIENT_ADDRESS))

@@ -1,16 +1,16 @@
 """The SSDP side of a simulated gateway: announcements and answers, over sockets of its own. Thin.
 
-Knows a link, an address and the tree's announcements. The group socket hears multicast on the one link only; the other
-is bound to the gateway's address, sends everything and hears unicast searches.
-Sources: UDA 1.0-1.1 section 1, IGD:2 (byebye before the first alive).
+Knows a link, an address and the tree's announcements. The group sockets hear multicast on the one link only; the other
+is bound to the gateway's address, sends everything and hears unicast searches. At an IPv6 address there are two groups.
+Sources: UDA 1.0-1.1 section 1, UDA 2.0 annex A, IGD:2 (byebye before the first alive).
 """
 
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -20,13 +20,14 @@ from twisted.web.http import datetimeToString
 
 from txigd import log
 from txigd.errors import BadMessage
-from txigd.limits import DATAGRAM_OCTETS, MULTICAST_TTL, SIMULATED_ANSWERS, SSDP_GROUP_V4
+from txigd.limits import DATAGRAM_OCTETS, SIMULATED_ANSWERS
+from txigd.testing import ssdp_sockets
 from txigd.testing.tree import Tree
 from txigd.testing.web import SERVER
 from txigd.upnp.discovery import message
+from txigd.upnp.url import IPAddress
 
 _log: Final = log.logger("txigd.testing")
-_IP_MULTICAST_ALL: Final = 49  # Linux
 START_SECONDS: Final = (0.0, 0.25)  # the whole set is sent twice, as by miniupnpd
 LONGEST_MX: Final = 5  # UDA 1.1: a greater MX counts as 5
 
@@ -44,7 +45,9 @@ class Announced:
 class Announcer:
     """Announces one gateway on one link.
 
-    :param link_index: the interface index; 0 for the system's choice.
+    :param address: the gateway's, of either family.
+    :param link: the name of the interface.
+    :param link_index: its index; 0 for the system's choice.
     :param port: 1900, or another for tests that must not be heard.
     :param notify_seconds: between two sets of announcements; None for random times below half of max-age.
     :param answer_seconds: a multicast search is answered after a random time up to this, and up to its MX.
@@ -58,7 +61,8 @@ class Announcer:
         tree: Callable[[], Tree],
         announced: Callable[[], Announced],
         *,
-        address: str,
+        address: IPAddress,
+        link: str,
         link_index: int,
         port: int,
         notify_seconds: float | None,
@@ -71,6 +75,7 @@ class Announcer:
         self._tree = tree
         self._announced = announced
         self._address = address
+        self._link = link
         self._link_index = link_index
         self._port = port
         self._notify_seconds = notify_seconds
@@ -90,8 +95,13 @@ class Announcer:
     def open(self) -> None:
         """Open the sockets; what fails is a problem, and the rest goes on."""
         self.problems.clear()
-        self._sender = self._adopt(self._address_socket, unicast=True)
-        self._adopt(self._group_socket, unicast=False)
+        link_index, port = self._link_index, self._port
+        self._sender = self._adopt(
+            lambda: ssdp_sockets.speaking(self._address, link_index=link_index, port=port), unicast=True
+        )
+        for group in ssdp_sockets.groups(self._address):
+            made = partial(ssdp_sockets.listening, group, link=self._link, link_index=link_index, port=port)
+            self._adopt(made, unicast=False)
 
     def start(self) -> None:
         """Announce: byebye first in version 2, then alive twice, then periodically."""
@@ -111,34 +121,30 @@ class Announcer:
     def alive(self) -> None:
         """Announce everything once, now."""
         about = self._announced()
-        self._send_group(
-            message.alive(
+        self._send_groups(
+            lambda target, udn, host: message.alive(
                 target,
                 udn,
                 about.location,
-                host=self._host,
+                host=host,
                 server=SERVER,
                 max_age=about.max_age,
                 boot_id=about.boot_id,
                 config_id=about.config_id,
                 search_port=self.search_port,
             )
-            for target, udn in self._tree().announcements()
         )
 
     def byebye(self) -> None:
         """Take leave of everybody, now."""
         about = self._announced()
-        self._send_group(
-            message.byebye(target, udn, host=self._host, boot_id=about.boot_id, config_id=about.config_id)
-            for target, udn in self._tree().announcements()
+        self._send_groups(
+            lambda target, udn, host: message.byebye(
+                target, udn, host=host, boot_id=about.boot_id, config_id=about.config_id
+            )
         )
 
     # -- sending ---------------------------------------------------------------------------------------------------
-
-    @property
-    def _host(self) -> str:
-        return f"{SSDP_GROUP_V4}:{self._port}"
 
     def _first(self) -> None:
         if self._tree().version >= 2:
@@ -165,8 +171,11 @@ class Announcer:
         call = self._clock.callLater(seconds, run)
         self._calls.add(call)
 
-    def _send_group(self, datagrams: Iterable[bytes]) -> None:
-        self._send(datagrams, (SSDP_GROUP_V4, self._port))
+    def _send_groups(self, written: Callable[[str, str, str], bytes]) -> None:
+        pairs = self._tree().announcements()
+        for group in ssdp_sockets.groups(self._address):
+            host = ssdp_sockets.host_field(group, self._port)
+            self._send((written(target, udn, host) for target, udn in pairs), (str(group), self._port))
 
     def _send(self, datagrams: Iterable[bytes], to: tuple[str, int]) -> None:
         if self._sender is None or self._sender.transport is None:
@@ -228,47 +237,11 @@ class Announcer:
             return None
         listener = _Listener(self, unicast=unicast, port=made.getsockname()[1])
         try:
-            port = self._reactor.adoptDatagramPort(made.fileno(), socket.AF_INET, listener, DATAGRAM_OCTETS + 1)
+            port = self._reactor.adoptDatagramPort(made.fileno(), made.family, listener, DATAGRAM_OCTETS + 1)
         finally:
             made.close()  # the reactor has a duplicate
         self._ports.append(port)
         return listener
-
-    def _address_socket(self) -> socket.socket:
-        made = _datagram_socket()
-        try:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                made.bind((self._address, self._port))
-            except OSError:  # another program has it: searches come to SEARCHPORT then
-                made.bind((self._address, 0))
-            chosen = struct.pack("=4s4si", bytes(4), socket.inet_aton(self._address), self._link_index)
-            made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, chosen)
-            made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, MULTICAST_TTL)
-        except OSError:
-            made.close()
-            raise
-        return made
-
-    def _group_socket(self) -> socket.socket:
-        made = _datagram_socket()
-        try:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if hasattr(socket, "SO_BINDTODEVICE"):
-                made.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-            made.bind((SSDP_GROUP_V4, self._port))
-            member = struct.pack("=4s4si", socket.inet_aton(SSDP_GROUP_V4), bytes(4), self._link_index)
-            made.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
-        except OSError:
-            made.close()
-            raise
-        return made
-
-
-def _datagram_socket() -> socket.socket:
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    made.setblocking(False)
-    return made
 
 
 class _Listener(DatagramProtocol):

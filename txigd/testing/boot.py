@@ -5,6 +5,7 @@ Knows the sockets and the servers on them; what the gateway is and remembers com
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from txigd.testing.state import State
 from txigd.testing.tree import DESCRIPTION_PATH, Tree
 from txigd.testing.web import Seen, Web
 from txigd.upnp import addressing
+from txigd.upnp.url import without_zone
 
 _MICROSOFT: Final = ("microsoft", "fdssdp")
 
@@ -70,6 +72,7 @@ class Boot:
         self.boot_id = boot_id
         self.port = port
         self.address = setup.address or _address_of(setup.link)
+        self._ip = ipaddress.ip_address(self.address)
         self._setup = setup
         self._state = state
         self.publisher = Publisher(reactor, clock, faults, address=self.address, granted_seconds=setup.granted_seconds)
@@ -80,7 +83,7 @@ class Boot:
             faults,
             requests,
             changed=changed,
-            authority=(lambda: f"{self.address}:{self.port}") if setup.check_host else None,
+            authority=(lambda: self._authority) if setup.check_host else None,
             description=self._description,
         )
         self._door = Door(reactor, self._web)
@@ -91,7 +94,8 @@ class Boot:
                 clock,
                 lambda: state.tree,
                 lambda: Announced(self.location, setup.max_age, self.boot_id, state.tree.config_id),
-                address=self.address,
+                address=self._ip,
+                link=setup.link,
                 link_index=socket.if_nametoindex(setup.link) if setup.link else 0,
                 port=setup.ssdp_port,
                 notify_seconds=setup.notify_seconds,
@@ -101,8 +105,13 @@ class Boot:
 
     @property
     def origin(self) -> str:
-        """``http://ADDRESS:PORT``."""
-        return f"http://{self.address}:{self.port}"
+        """``http://ADDRESS:PORT``; an IPv6 address is in brackets and has no zone."""
+        return f"http://{self._authority}"
+
+    @property
+    def _authority(self) -> str:
+        host = without_zone(self._ip)
+        return f"{host}:{self.port}" if host.version == 4 else f"[{host}]:{self.port}"
 
     @property
     def location(self) -> str:

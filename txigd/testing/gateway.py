@@ -41,7 +41,8 @@ class SimulatedGateway(Service):
 
     :param reactor: listens, connects and, unless ``clock`` is given, makes all timers.
     :param version: 1 or 2, of InternetGatewayDevice.
-    :param address: where the gateway lives; ``""`` takes the first IPv4 address of ``link``.
+    :param address: where the gateway lives, of either family, a link-local one with its zone; ``""`` takes the first
+        IPv4 address of ``link``.
     :param link: the interface on which it is announced.
     :param http_port: of descriptions and control; 0 for any.
     :param external_ip: what it says its WAN address is.
@@ -351,6 +352,13 @@ class SimulatedGateway(Service):
         self._state.table.put(entry)
         self.update()
         return entry
+
+    def pinhole_traffic(self, unique_id: int, packets: int = 1) -> None:
+        """Packets come through a pinhole: they are counted only, there is no IPv6 internet behind this gateway.
+
+        :raises ActionError: 704 without that pinhole, 702 and 703 while the firewall does not allow any.
+        """
+        self._state.pinholes.count(unique_id, packets)
 
     def forget_mappings(self) -> None:
         """Lose the table without a reboot, as some gateways do (Q134)."""

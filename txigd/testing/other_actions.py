@@ -144,14 +144,14 @@ def _delete_pinhole(state: State, call: Call) -> Outputs:
 
 @does((FIREWALL,), "GetPinholePackets")
 def _packets(state: State, call: Call) -> Outputs:
-    state.pinholes.get(call.number("UniqueID"))
-    return {"PinholePackets": 0}
+    return {"PinholePackets": state.pinholes.packets(call.number("UniqueID"))}
 
 
 @does((FIREWALL,), "CheckPinholeWorking")
 def _check_pinhole(state: State, call: Call) -> Outputs:
-    state.pinholes.get(call.number("UniqueID"))
-    raise call.refusal(709)  # no packet ever passes a simulated firewall
+    if not state.pinholes.packets(call.number("UniqueID")):
+        raise call.refusal(709)  # nothing was sent, so nothing can be said
+    return {"IsWorking": True}
 
 
 # -- DeviceProtection -------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ SERVICE: Final = TEMPLATES["urn:schemas-upnp-org:service:WANIPv6FirewallControl:
 PROTOCOLS: Final = (6, 17)
 ANY_PROTOCOL: Final = 65_535
 LONGEST_LEASE: Final = 86_400
+_UI4: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class PinholeTable:
         self.firewall_enabled = firewall_enabled
         self.inbound_allowed = inbound_allowed
         self._pinholes: dict[int, Pinhole] = {}
+        self._packets: dict[int, int] = {}
         self._last_id = 0
 
     def __len__(self) -> int:
@@ -80,6 +82,7 @@ class PinholeTable:
         """DeletePinhole. :raises ActionError: 702, 703, 704."""
         self.get(unique_id)
         del self._pinholes[unique_id]
+        self._packets.pop(unique_id, None)
 
     def get(self, unique_id: int) -> Pinhole:
         """The pinhole. :raises ActionError: 702, 703, 704."""
@@ -88,9 +91,21 @@ class PinholeTable:
             raise SERVICE.refusal(704)
         return self._pinholes[unique_id]
 
+    def count(self, unique_id: int, packets: int) -> None:
+        """So many packets came through. :raises ActionError: 702, 703, 704."""
+        self.get(unique_id)
+        self._packets[unique_id] = (self.packets(unique_id) + packets) % _UI4
+
+    def packets(self, unique_id: int) -> int:
+        """GetPinholePackets: how many came through so far, a ui4. :raises ActionError: 702, 703, 704."""
+        self.get(unique_id)
+        return self._packets.get(unique_id, 0)
+
     def expire(self, now: float) -> None:
         """Delete what has run out."""
-        self._pinholes = {key: pinhole for key, pinhole in self._pinholes.items() if pinhole.expires > now}
+        for unique_id in [key for key, pinhole in self._pinholes.items() if pinhole.expires <= now]:
+            del self._pinholes[unique_id]
+            self._packets.pop(unique_id, None)
 
     def next_expiry(self) -> float | None:
         """When the next pinhole runs out, None without pinholes."""
@@ -99,6 +114,7 @@ class PinholeTable:
     def clear(self) -> None:
         """Forget all, as a reboot does."""
         self._pinholes.clear()
+        self._packets.clear()
 
     def _check_switches(self) -> None:
         if not self.firewall_enabled:

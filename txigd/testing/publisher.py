@@ -7,6 +7,7 @@ Sources: UDA 1.0-2.0 section 4, the 2020 rule about CALLBACK.
 
 from __future__ import annotations
 
+import ipaddress
 import uuid
 from collections import deque
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from txigd.errors import SubscriptionError
 from txigd.limits import HTTP_CONNECT_SECONDS, SIMULATED_EVENTS, SIMULATED_NOTIFY_SECONDS, SIMULATED_SUBSCRIBERS
 from txigd.testing.faults import GARBAGE, Faults
 from txigd.upnp.eventing import gena
-from txigd.upnp.url import DeviceURL, IPAddress
+from txigd.upnp.url import DeviceURL, IPAddress, with_zone
 
 _log: Final = log.logger("txigd.testing")
 RETRY_SECONDS: Final = (1.0, 2.0)  # then the event is given up; its SEQ shows the gap
@@ -64,6 +65,7 @@ class Publisher:
         self._clock = clock
         self._faults = faults
         self._address = address
+        self._zone = getattr(ipaddress.ip_address(address), "scope_id", None) or ""
         self._granted_seconds = granted_seconds
         self._subscriptions: dict[str, Subscription] = {}
         self._sent: dict[str, dict[str, str]] = {}
@@ -194,7 +196,11 @@ class Publisher:
         message = f"NOTIFY {url.target} HTTP/1.1\r\n{head}\r\n".encode() + body
         factory = _NotifyFactory(message)
         connector = self._reactor.connectTCP(
-            str(url.host), url.port, factory, timeout=HTTP_CONNECT_SECONDS, bindAddress=(self._address, 0)
+            str(with_zone(url.host, self._zone)),
+            url.port,
+            factory,
+            timeout=HTTP_CONNECT_SECONDS,
+            bindAddress=(self._address, 0),
         )
         deadline = self._clock.callLater(SIMULATED_NOTIFY_SECONDS, connector.disconnect)
 
