@@ -146,6 +146,7 @@ class MemoryLAN:
         self.open: set[Deferred[Any]] = set()
         self.most_open = 0
         self.closed = False
+        self.callbacks: dict[str, str] = {}  # path of an event URL -> the latest CALLBACK
 
     def request(
         self,
@@ -163,6 +164,8 @@ class MemoryLAN:
         elif method != "GET":
             asked.name = method
         self.asked.append(asked)
+        if "CALLBACK" in asked.headers:
+            self.callbacks[url.target] = asked.headers["CALLBACK"].strip("<>")
         if self.closed:
             return fail(ExchangeError("closed"))
         gateway = next((g for g in self.gateways if (g.address, g.port) == (str(url.host), url.port)), None)
