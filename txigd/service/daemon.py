@@ -6,19 +6,21 @@ from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txigd import log
-from txigd.errors import AddressingError, TxigdError
+from txigd.errors import TxigdError
 from txigd.igd.control_point import ControlPoint
 from txigd.igd.gateway import Gateway
 from txigd.igd.status import WANStatus
 from txigd.interfaces import IGatewayObserver, IWANObserver
-from txigd.limits import GATEWAY_PATIENCE_SECONDS
+from txigd.limits import DROP_REASONS, GATEWAY_PATIENCE_SECONDS
 from txigd.service.options import Options
 
 _log = log.logger("txigd.daemon")
+_LOOPBACK = "lo"
 
 
 @implementer(IGatewayObserver, IWANObserver)
@@ -33,24 +35,35 @@ class Daemon(Service):
         self._reactor = reactor
         self._options = options
         self._simulated: Any = None
+        self._told: set[str] = set()
+        self._starting = False
+        self._failed = False
         self.control_point: ControlPoint | None = None
 
     def startService(self) -> None:
-        """Open the sockets; what was asked for is done as soon as a gateway is found."""
+        """Open the sockets; what was asked for is done as soon as a gateway is found.
+
+        :raises SystemExit: with status 1, when the sockets cannot be opened; the log says why.
+        """
         Service.startService(self)
         log.set_level(self._options["log-level"])
-        ensureDeferred(self._start()).addErrback(self._fell_over)
+        self._starting = True
+        Deferred.fromCoroutine(self._start()).addErrback(self._fell_over)
+        self._starting = False
+        if self._failed:
+            raise SystemExit(1)
 
     async def _start(self) -> None:
         options = self._options
         links, gateway = options["links"], options["gateway"]
         if options["simulate"]:
-            from txigd.testing import SimulatedGateway
+            from txigd.testing import WAN_ADDRESS, SimulatedGateway
 
-            self._simulated = SimulatedGateway(self._reactor)
+            self._simulated = SimulatedGateway(self._reactor, link=_LOOPBACK, wan_address=WAN_ADDRESS)
             await self._simulated.start()
-            links, gateway = ["lo"], self._simulated.location
+            links, gateway = [_LOOPBACK], self._simulated.location
             _log.info("simulated gateway at {location}", location=gateway)
+            _log.info("what is sent to a mapped port of {address} goes through the mapping", address=WAN_ADDRESS)
         if not self.running:
             return
         self.control_point = point = ControlPoint(
@@ -64,8 +77,7 @@ class Daemon(Service):
         for wanted in options["mappings"]:
             point.mappings.hold(wanted)
         point.start()
-        for problem in point.problems:
-            _log.warn("{problem}", problem=problem)
+        self._tell_problems()
         _log.info("looking for a gateway on {links}", links=", ".join(link.name for link in point.links) or "no link")
         point.gateway(GATEWAY_PATIENCE_SECONDS).addErrback(self._none_yet)
 
@@ -88,16 +100,28 @@ class Daemon(Service):
             _log.warn("{problem}; still looking", problem=str(failure.value))
 
     def _fell_over(self, failure: Failure) -> None:
-        if failure.check(AddressingError, TxigdError):
-            _log.error("{problem}", problem=str(failure.value))
+        if failure.check(TxigdError, CannotListenError, OSError):
+            _log.error("cannot start: {problem}", problem=str(failure.value))
         else:
             _log.failure("the daemon failed to start", failure=failure)
-        self._reactor.stop()
+        self._failed = True
+        if not self._starting:
+            self._reactor.stop()
+
+    def _tell_problems(self) -> None:
+        """What does not work, each once."""
+        if self.control_point is None:
+            return
+        for problem in (*self.control_point.problems, *self.control_point.callbacks.problems):
+            if problem not in self._told and len(self._told) < DROP_REASONS:
+                self._told.add(problem)
+                _log.warn("{problem}", problem=problem)
 
     # -- what happens ------------------------------------------------------------------------------------------------
     def gateway_found(self, gateway: Gateway) -> None:
         """Listen to its WAN side; the control point has logged it."""
         gateway.wan.observe(self)
+        self._tell_problems()
 
     def gateway_lost(self, gateway: Gateway) -> None:
         """Another one, or the same again, may come."""

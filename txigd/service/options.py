@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from twisted.python import usage
 
+import txigd
 from txigd import log
 from txigd.errors import TxigdError
 from txigd.igd.mapping import PortMapping
@@ -23,7 +24,7 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = (
         "Keeps port mappings true on the Internet gateway of this network and logs every change of its WAN connection. "
-        "All mappings are deleted when it ends."
+        "All mappings are deleted when it ends. For example: twistd -n igd --map tcp:8080 --map udp:5000:15000"
     )
     optParameters = [
         ["gateway", "g", None, "the gateway: its address or the URL of its description (default: the default route)"],
@@ -50,12 +51,23 @@ class Options(usage.Options):
 
     opt_m = opt_map
 
+    def opt_version(self) -> None:
+        """Print the version of txigd and exit."""
+        sys.stdout.write(f"txigd {txigd.__version__}\n")
+        raise SystemExit(0)
+
+    def parseArgs(self, *words: str) -> None:
+        """Nothing but options is understood."""
+        if words:
+            raise usage.UsageError(f"{words[0]!r} is no option; mappings are written --map {words[0]}")
+
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Read the command line; what is wrong is said in one line, with exit status 2."""
         try:
             usage.Options.parseOptions(self, options)
         except usage.UsageError as error:
-            sys.stderr.write(f"twistd igd: {error} (see 'twistd igd --help')\n")
+            text = "".join(c if c.isprintable() else "?" for c in str(error))
+            sys.stderr.write(f"twistd igd: {text} (see 'twistd igd --help')\n")
             raise SystemExit(USAGE_STATUS) from None
 
     def postOptions(self) -> None:
@@ -64,12 +76,14 @@ class Options(usage.Options):
         :raises usage.UsageError: saying what is wrong and how to mend it.
         """
         self["poll"] = self._number("poll", 1, 86_400)
-        self["callback-port"] = int(self._number("callback-port", 0, 65_535))
+        self["callback-port"] = self._port("callback-port")
         if self["log-level"] not in log.LEVELS:
             raise usage.UsageError(f"--log-level {self['log-level']!r}: use one of {', '.join(log.LEVELS)}")
         if len(self["mappings"]) > MAPPINGS:
             raise usage.UsageError(f"{len(self['mappings'])} mappings: {MAPPINGS} may be held at once")
         self._refuse_twins()
+        if self["simulate"] and (self["gateway"] is not None or self["links"]):
+            raise usage.UsageError("--simulate brings its own gateway and link: leave out --gateway and --link")
         try:
             if self["gateway"] is not None:
                 named_device(self["gateway"])
@@ -82,7 +96,8 @@ class Options(usage.Options):
         try:
             return PortMapping.from_text(text)
         except TxigdError as error:
-            raise usage.UsageError(f"--map {error}") from None
+            said = str(error)
+            raise usage.UsageError(f"--map {said}" if repr(text) in said else f"--map {text!r}: {said}") from None
 
     def _number(self, name: str, least: float, most: float) -> float:
         try:
@@ -92,6 +107,12 @@ class Options(usage.Options):
         if not least <= value <= most:
             raise usage.UsageError(f"--{name} {self[name]!r}: write a number from {least:g} to {most:g}")
         return value
+
+    def _port(self, name: str) -> int:
+        text = str(self[name])
+        if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 65_535:
+            raise usage.UsageError(f"--{name} {text!r}: write a port from 1 to 65535, or 0 for any")
+        return int(text)
 
     def _refuse_twins(self) -> None:
         seen: dict[tuple[str, int], PortMapping] = {}
