@@ -24,6 +24,7 @@ from txigd.errors import (
     Stopped,
     TxigdError,
 )
+from txigd.igd.firewall import Firewall
 from txigd.igd.gateway import Gateway, is_gateway
 from txigd.igd.mappings import Mappings
 from txigd.interfaces import IDeviceObserver, IGatewayObserver
@@ -245,7 +246,12 @@ class ControlPoint(control_point.ControlPoint):
             gateway.renew(device)
         else:
             gateway = Gateway(
-                self.reactor, device, host_id=self._host_id, poll_seconds=self._poll_seconds, events=self._events
+                self.reactor,
+                device,
+                host_id=self._host_id,
+                poll_seconds=self._poll_seconds,
+                events=self._events,
+                firewall=Firewall(self.reactor, device, self.exchange, others=lambda: self.devices),
             )
             gateway.wan.on_unreachable = functools.partial(self._unreachable, gateway)
             self._make_room()

@@ -63,6 +63,8 @@ class Firewall:
     :param exchange: of the control point.
     :param others: the other devices of the control point: a gateway may show its firewall in another tree only (Q197).
     :param own: our IPv6 addresses with their flags; None where the system does not tell them.
+
+    :ivar device: the gateway; it may come back as another object.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Firewall:
         own: Callable[[], tuple[OwnAddress, ...] | None] = own_addresses,
     ) -> None:
         self._clock = clock
-        self._device = device
+        self.device = device
         self._exchange = exchange
         self._others = others
         self._own = own
@@ -207,7 +209,7 @@ class Firewall:
         if client not in self._services:
             while len(self._services) >= PINHOLES:
                 del self._services[next(iter(self._services))]
-            caller = self._device.proxy(self._service, None).caller.beside(self._exchange.sending_from(client))
+            caller = self.device.proxy(self._service, None).caller.beside(self._exchange.sending_from(client))
             proxy = ServiceProxy(self._service, builtin_table(self._service.service_type), caller)
             self._services[client] = WANIPv6FirewallControl1(proxy)
         return self._services[client]
@@ -245,9 +247,9 @@ class Firewall:
 
     def _family(self) -> list[RemoteDevice]:
         """The gateway, and what else of it was described: devices that share an address with it (Q197)."""
-        hosts = set(_hosts(self._device))
-        family = [self._device]
-        family += [other for other in self._others() if other is not self._device and hosts & set(_hosts(other))]
+        hosts = set(_hosts(self.device))
+        family = [self.device]
+        family += [other for other in self._others() if other is not self.device and hosts & set(_hosts(other))]
         return family
 
     def _places(self) -> Iterator[tuple[str, DeviceURL]]:

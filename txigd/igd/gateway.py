@@ -12,7 +12,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from txigd import log
 from txigd.errors import ActionError, ActionNotOffered, ExchangeError, ExchangeTimeout, NotAGateway
 from txigd.igd.connection import Connection
+from txigd.igd.firewall import Firewall
 from txigd.igd.mappings import Mappings
+from txigd.igd.pinholes import Pinholes
 from txigd.igd.services import builtin_table
 from txigd.igd.status import default_index
 from txigd.igd.wan import WAN
@@ -39,6 +41,8 @@ class Gateway:
 
     :ivar wan: connection status and external address, see :class:`txigd.igd.wan.WAN`.
     :ivar mappings: the port mappings wanted on this gateway, see :class:`txigd.igd.mappings.Mappings`.
+    :ivar pinholes: the IPv6 pinholes wanted in it, see :class:`txigd.igd.pinholes.Pinholes`.
+    :ivar firewall: its IPv6 firewall, see :class:`txigd.igd.firewall.Firewall`; None where nobody asks it.
     :ivar device: the UPnP device behind it.
     :ivar openings_failed: how often in a row :meth:`open` failed.
     """
@@ -52,6 +56,7 @@ class Gateway:
         poll_seconds: float,
         events: bool = True,
         random: Random | None = None,
+        firewall: Firewall | None = None,
     ) -> None:
         if not is_gateway(device.description):
             raise NotAGateway(f"{device.location} describes {device.description.root.device_type}, no Internet gateway")
@@ -60,6 +65,8 @@ class Gateway:
         self.device = device
         self.wan = WAN(clock, poll_seconds=poll_seconds)
         self.mappings = Mappings(clock, host_id, random=random)
+        self.pinholes = Pinholes(clock, random=random)
+        self.firewall = firewall
         self._subscribers: dict[str, Subscriber] = {}
         self._last: dict[str, dict[str, str]] = {}
         self._recheck: IDelayedCall | None = None
@@ -139,9 +146,11 @@ class Gateway:
         """The gateway came back as another device object; observers and wanted mappings stay."""
         self.device = device
         self.openings_failed = 0
+        if self.firewall is not None:
+            self.firewall.device = device
 
     async def open(self) -> None:
-        """Read the WAN state of the (new) description, attach the mappings and subscribe to events.
+        """Read the WAN state of the (new) description, attach mappings and pinholes and subscribe to events.
 
         :raises ExchangeError: when no connection service answers.
         :raises NoConnection: when there is none that could be asked.
@@ -153,12 +162,16 @@ class Gateway:
         self.wan.on_live = self._attach
         await self.wan.use(connections, default)
         self._attach(self.wan.connection)
+        if self.firewall is not None:
+            self.firewall.forget()
+            self.pinholes.attach(self.firewall)
         self._subscribe()
 
     def verify(self) -> None:
         """Something may have happened to it: look at the WAN side and at our entries, change nothing (F39)."""
         self.wan.hint()
         self._look_at_table()
+        self.pinholes.recheck()
 
     def woke(self) -> None:
         """Time passed in which nothing was heard: look, and subscribe afresh (F18, Q183)."""
@@ -171,11 +184,12 @@ class Gateway:
         self.wan.lost()
         self._quiet()
         self.mappings.detach(reason)
+        self.pinholes.detach(reason)
 
     def close(self, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
-        """Say goodbye: delete our mappings and cancel the subscriptions within ``seconds``."""
+        """Say goodbye: delete our mappings and pinholes and cancel the subscriptions within ``seconds``."""
         self.wan.stop()
-        closing: list[Deferred[Any]] = [*self._quiet(), self.mappings.stop(seconds)]
+        closing: list[Deferred[Any]] = [*self._quiet(), self.mappings.stop(seconds), self.pinholes.stop(seconds)]
         done = gatherResults(closing, consumeErrors=True)
         done.addTimeout(seconds, self._clock)
         return done.addBoth(lambda _: None)
