@@ -1,0 +1,382 @@
+"""The ``txigd`` command as a person and as a program meets it: real processes, against a simulated gateway."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+from twisted.internet.defer import inlineCallbacks
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from tests.child import ALONE, NO_NETWORK, ROOT, TXIGD, Child, namespace_or_skip, reactor
+from txigd.cli import arguments, commands, main, report
+from txigd.testing import WAN_ADDRESS, SimulatedGateway
+
+
+class UsageTests(SynchronousTestCase):
+    """What may not be written: one line that says what and how to mend it, status 2."""
+
+    def refused(self, *argv: str) -> str:
+        written: list[str] = []
+        self.patch(sys, "stderr", _Writer(written))
+        with self.assertRaises(SystemExit) as caught:
+            arguments.parse(argv)
+        self.assertEqual(caught.exception.code, 2)
+        line = "".join(written)
+        self.assertEqual(line.count("\n"), 1, line)
+        self.assertIn("--help", line)
+        return line
+
+    def test_every_usage_error_names_what_is_wrong(self):
+        table: list[tuple[str, str]] = [
+            ("", "txigd discover"),
+            ("bogus", "no such command: 'bogus' (choose from"),
+            ("--bogus", "--bogus"),
+            ("status --bogus", "--bogus"),
+            ("map", "PROTOCOL:INTERNAL[:EXTERNAL]"),
+            ("map 8080", "'8080' is no mapping: write PROTOCOL:INTERNAL[:EXTERNAL], for example tcp:8080"),
+            ("map tcp:0", "'tcp:0': internal port 0: ports go from 1 to 65535"),
+            ("map tcp:70000", "internal port 70000: ports go from 1 to 65535"),
+            ("map tcp:80:0", "external port 0: ports go from 1 to 65535"),
+            ("map tcp:80:70000", "external port 70000"),
+            ("map tcp:-1", "internal port '-1'"),
+            ("map tcp:http", "internal port 'http'"),
+            ("map sctp:80", "protocol 'sctp': a gateway maps TCP or UDP"),
+            ("map tcp:80:81:82", "is no mapping"),
+            ("map tcp:80 --lease x", "--lease: 'x': write seconds"),
+            ("map tcp:80 --lease -5", "--lease"),
+            ("map tcp:80 --lease 604801", "604800 (a week)"),
+            ("unmap tcp", "'tcp' is no mapping: write PROTOCOL:EXTERNAL"),
+            ("unmap tcp:0", "port 0: ports go from 1 to 65535"),
+            ("unmap tcp:70000", "'tcp:70000': port 70000"),
+            ("unmap sctp:1", "TCP or UDP"),
+            ("status --timeout 0", "--timeout: '0': write a number of seconds above 0"),
+            ("status --timeout soon", "'soon'"),
+            ("status --timeout nan", "'nan'"),
+            ("status --link", "--link"),
+            ("watch --for -1", "--for: '-1'"),
+            ("watch --poll 0", "--poll"),
+            ("simulate --port 70000", "--port: '70000': ports go from 1 to 65535"),
+            ("simulate --igd 3", "--igd"),
+            ("simulate --external-ip router", "write an IPv4 address"),
+            ("status --time 3", "--time"),
+        ]
+        for words, said in table:
+            with self.subTest(words):
+                self.assertIn(said, self.refused(*words.split()))
+
+    def test_what_is_wrong_stays_on_one_line(self):
+        self.assertNotIn("\x1b", self.refused("status", "a\nb\x1b[2J"))
+        self.refused("map", "tcp:1\n2")
+
+    def test_defaults(self):
+        self.assertEqual(arguments.parse(["discover"]).timeout, 3)
+        self.assertEqual(arguments.parse(["status"]).timeout, 5, "discover's default is its own")
+        options = arguments.parse(["map", "tcp:80", "UDP:5000:any", "--lease", "0"])
+        self.assertEqual([str(wanted) for wanted in options.mappings], ["tcp:80:80", "udp:5000:5000"])
+        self.assertEqual([wanted.any_port for wanted in options.mappings], [False, True])
+        self.assertEqual(options.lease, 0)
+        self.assertEqual(arguments.parse(["unmap", "tcp:80:81"]).ports[0].wanted_port, 81)
+
+    def test_every_command_of_the_parser_exists(self):
+        (words,) = [action.choices for action in arguments.parser()._actions if action.choices]
+        self.assertEqual(set(words), set(commands.COMMANDS))
+
+
+class _Writer:
+    def __init__(self, written: list[str]) -> None:
+        self.write = written.append
+
+
+class HelpTests(SynchronousTestCase):
+    def python(self, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def test_help_and_usage_errors_load_no_twisted(self):
+        code = (
+            "import sys\nfrom txigd.cli.main import run\n"
+            "try: run(sys.argv[1:])\nexcept SystemExit as end: status = end.code\n"
+            "loaded = {name.partition('.')[0] for name in sys.modules} & {'twisted', 'treq', 'lxml', 'zope'}\n"
+            "print('loaded', sorted(loaded), 'status', status)"
+        )
+        for words, status in (["--help"], 0), (["map", "--help"], 0), (["--version"], 0), (["map", "tcp:0"], 2):
+            with self.subTest(" ".join(words)):
+                self.assertIn(f"loaded [] status {status}", self.python(code, *words).stdout)
+
+    def test_help_of_every_command(self):
+        top = self.python("from txigd.cli.main import script; script()", "--help").stdout
+        for name in commands.COMMANDS:
+            with self.subTest(name):
+                self.assertIn(f"\n    {name} ", top)
+                said = self.python("from txigd.cli.main import script; script()", name, "--help")
+                self.assertEqual((said.returncode, said.stderr), (0, ""))
+                self.assertIn(f"usage: txigd {name}", said.stdout)
+                self.assertIn("--verbose", said.stdout)
+        self.assertIn("Exit status", top)
+
+
+class ReportTests(SynchronousTestCase):
+    def test_B11_text_of_a_gateway_cannot_draw_on_the_terminal(self):
+        self.assertEqual(report.printable("a\x1b[31m\nb\u202e"), "a?[31m?b?")
+        self.assertEqual(len(report.printable("x" * 1000)), 120)
+
+    def test_next_steps(self):
+        self.assertIn("--gateway", main.next_step(None))
+        self.assertIn("--gateway URL", main.next_step("192.168.1.1"))
+        self.assertIn("txigd discover", main.next_step("http://192.168.1.1/x.xml"))
+
+
+class CommandTests(TestCase):
+    """Each command, run to its end against a gateway of the test's own."""
+
+    timeout = 90
+
+    async def gateway(self, **options: Any) -> SimulatedGateway:
+        gateway = SimulatedGateway(reactor, **{"relay": False, "ssdp": False, **options})
+        await gateway.start()
+        self.addCleanup(gateway.stop)
+        self.router = gateway
+        return gateway
+
+    def start(self, *words: str, named: bool = True) -> Child:
+        where = ["--link", "lo", *(["--gateway", self.router.location] if named else [])]
+        return Child(self, [*TXIGD, words[0], *where, *words[1:]])
+
+    async def txigd(self, *words: str, status: int = 0, named: bool = True) -> str:
+        child = self.start(*words, named=named)
+        self.assertEqual(await child.end(), status, child.out + child.err)
+        self.assertNotIn("Traceback", child.err)
+        if status:
+            self.assertEqual(child.err.count("\n"), 1, child.err)
+            self.assertEqual(child.err.partition(":")[0], f"txigd {words[0]}")
+            return child.err
+        self.assertEqual(child.err, "")
+        return child.out
+
+    async def test_discover_finds_by_multicast(self):
+        router = await self.gateway(ssdp=True, friendly_name="Box\x07 of \u202e mine")
+        rows = json.loads(await self.txigd("discover", "--json", named=False))
+        (row,) = [row for row in rows if row["udn"] == router.udn]
+        self.assertEqual(row["location"], router.location)
+        self.assertEqual((row["external_ip"], row["connected"], row["class"]), ("11.22.33.44", True, "public"))
+        text = await self.txigd("discover", named=False)
+        self.assertRegex(text, r"^ADDRESS +NAME +EXTERNAL +STATUS +DEFAULT ROUTE +LOCATION\n")
+        self.assertRegex(text, rf"127\.0\.0\.1 .* 11\.22\.33\.44 +Connected +no +{router.location}\n")
+
+    async def test_status(self):
+        router = await self.gateway()
+        told = json.loads(await self.txigd("status", "--json"))
+        self.assertEqual((told["udn"], told["address"], told["local_address"]), (router.udn, "127.0.0.1", "127.0.0.1"))
+        self.assertIn("WANIPConnection:2", [service["service"] for service in told["services"]])
+        text = await self.txigd("status")
+        self.assertIn("WANIPConnection:2: Connected\n", text)
+        self.assertIn("11.22.33.44 (public)\n", text)
+        self.assertIn("WANCommonInterfaceConfig:1\n", text, "no service is cut off")
+
+    async def test_status_warns_of_a_second_NAT(self):
+        await self.gateway(external_ip="100.64.1.1")
+        self.assertIn("behind another NAT", await self.txigd("status"))
+
+    async def test_ip(self):
+        router = await self.gateway()
+        self.assertEqual(await self.txigd("ip"), "11.22.33.44\n")
+        self.assertEqual(
+            json.loads(await self.txigd("ip", "--json")), {"external_ip": "11.22.33.44", "class": "public"}
+        )
+        router.drop_wan()
+        self.assertIn("no external address now: Disconnected", await self.txigd("ip", status=1))
+
+    async def test_map_list_unmap(self):
+        router = await self.gateway()
+        self.assertEqual(await self.txigd("list", "--json"), "[]\n")
+        text = await self.txigd("map", "tcp:8080", "udp:5000:15000", "--name", "web", "--lease", "600")
+        self.assertEqual(
+            text,
+            "11.22.33.44:8080 -> 127.0.0.1:8080 TCP, for 600 s\n11.22.33.44:15000 -> 127.0.0.1:5000 UDP, for 600 s\n",
+        )
+        listed = json.loads(await self.txigd("list", "--json"))
+        self.assertEqual(
+            [(e["protocol"], e["external_port"], e["internal_client"], e["internal_port"]) for e in listed],
+            [("TCP", 8080, "127.0.0.1", 8080), ("UDP", 15000, "127.0.0.1", 5000)],
+        )
+        self.assertTrue(all(e["description"].endswith(".web") for e in listed))
+        text = await self.txigd("list")
+        self.assertRegex(text, r"TCP +8080 +127\.0\.0\.1:8080 +\* +\d+ +txigd\.[0-9a-f]{8}\.web\n")
+        self.assertEqual(await self.txigd("unmap", "tcp:8080", "udp:15000"), "deleted tcp:8080\ndeleted udp:15000\n")
+        self.assertEqual(len(router.mappings), 0)
+
+    async def test_map_tells_programs_all_of_it(self):
+        await self.gateway()
+        made = json.loads(await self.txigd("map", "tcp:8080", "--json"))
+        self.assertEqual(
+            made,
+            {
+                "mapping": "tcp:8080:8080",
+                "external_ip": "11.22.33.44",
+                "state": "active",
+                "external_port": 8080,
+                "lease_seconds": 3600,
+                "reason": "",
+            },
+        )
+
+    async def test_F31_another_hosts_mapping_stays(self):
+        router = await self.gateway()
+        router.add_foreign_mapping("TCP", 8080)
+        self.assertIn("192.0.2.99", await self.txigd("map", "tcp:8080", status=1))
+        line = await self.txigd("unmap", "tcp:8080", status=1)
+        self.assertIn("leads to 192.0.2.99:8080 ('foreign'), not to a mapping made here; add --force", line)
+        self.assertIsNotNone(router.mappings.find("TCP", 8080))
+        self.assertRegex(await self.txigd("map", "tcp:8080:any"), r"11\.22\.33\.44:(?!8080)\d+ -> 127\.0\.0\.1:8080")
+
+    async def test_unmap_of_nothing(self):
+        await self.gateway()
+        self.assertIn("no mapping tcp:9; 'txigd list' shows", await self.txigd("unmap", "tcp:9", status=1))
+
+    async def test_one_refusal_does_not_hide_what_was_made(self):
+        router = await self.gateway()
+        router.add_foreign_mapping("TCP", 8080)
+        child = self.start("map", "tcp:8080", "tcp:8081")
+        self.assertEqual(await child.end(), 1)
+        self.assertIn("11.22.33.44:8081 -> ", child.out)
+        self.assertEqual(child.err.count("\n"), 1)
+
+    async def test_a_refused_action_is_told_with_its_error(self):
+        router = await self.gateway()
+        router.set_fault("AddPortMapping", 401)
+        router.set_fault("AddAnyPortMapping", 401)
+        self.assertIn("tcp:8080", await self.txigd("map", "tcp:8080", status=1))
+
+    async def test_a_gateway_that_hangs_is_given_up_in_time(self):
+        router = await self.gateway()
+        for name in ("AddPortMapping", "AddAnyPortMapping"):
+            router.set_fault(name, "hang")
+        self.assertIn("tcp:8080", await self.txigd("map", "tcp:8080", status=1))
+        for name in ("GetStatusInfo", "GetExternalIPAddress"):
+            router.set_fault(name, "hang")
+        began = time.monotonic()
+        self.assertIn("did not answer in 2 s", await self.txigd("ip", "--timeout", "2", status=1))
+        self.assertLess(time.monotonic() - began, 10)
+
+    async def test_map_hold_ends_clean_on_an_interrupt(self):
+        for name in ("INT", "TERM"):
+            router = await self.gateway()
+            child = self.start("map", "tcp:8080", "--hold")
+            await child.says("11.22.33.44:8080 -> ")
+            self.assertEqual(len(router.mappings), 1)
+            self.assertTrue(router.subscribers)
+            child.signal(name)
+            self.assertEqual(await child.end(10), 0, child.err)
+            self.assertIn("released", child.out)
+            self.assertEqual((len(router.mappings), router.subscribers, child.err), (0, (), ""))
+
+    async def test_watch_tells_changes_as_lines_of_JSON(self):
+        router = await self.gateway()
+        child = self.start("watch", "--json", "--poll", "2")
+        await child.says('"what": "gateway"')
+        router.drop_wan()
+        await child.says('"connection_status": "Disconnected"')
+        router.restore_wan()
+        await child.says('Connected"[^\n]*Disconnected"[^\n]*\n[^\n]*"new": {"connection_status": "Connected"')
+        router.change_address("11.22.33.50")
+        await child.says("11.22.33.50")
+        child.signal("TERM")
+        self.assertEqual(await child.end(10), 0, child.err)
+        lines = [json.loads(line) for line in child.out.splitlines()]
+        self.assertEqual([line["what"] for line in lines][:4], ["gateway", "wan", "wan", "wan"])
+        self.assertEqual((lines[0]["name"], lines[0]["location"]), ("Simulated gateway", router.location))
+        last = lines[3]
+        self.assertEqual(last["old"]["external_ip"], "11.22.33.44")
+        self.assertEqual(last["new"]["external_ip"], "11.22.33.50")
+        self.assertIn(last["new"]["learned"], ("event", "poll"))
+        self.assertRegex(last["at"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d$")
+        self.assertEqual(router.subscribers, (), "the subscriptions are cancelled")
+
+    async def test_watch_ends_on_an_interrupt_and_after_its_time(self):
+        await self.gateway()
+        child = self.start("watch")
+        await child.says("gateway: Simulated gateway at ")
+        child.signal("INT")
+        self.assertEqual(await child.end(10), 0)
+        self.assertEqual(child.err, "")
+        self.assertIn("Connected, 11.22.33.44 (public)", await self.txigd("watch", "--for", "1.5"))
+
+    async def test_nobody_reads_on(self):
+        router = await self.gateway()
+        child = self.start("watch", "--poll", "1")
+        await child.says("gateway: ")
+        child.close_output()
+        router.drop_wan()
+        self.assertEqual(await child.end(10), 0)
+        self.assertEqual(child.err, "")
+
+    async def test_what_is_no_gateway_is_told(self):
+        await self.gateway()
+        for location, status, said in (
+            ("http://127.0.0.1:1/x.xml", 1, "did not answer in 1 s"),
+            ("router", 2, "http://ADDRESS:PORT/PATH"),
+            ("ftp://127.0.0.1/", 2, "http://ADDRESS:PORT/PATH"),
+            (self.router.location.replace("rootDesc.xml", "nothing"), 1, "404"),
+        ):
+            with self.subTest(location):
+                child = Child(self, [*TXIGD, "status", "--link", "lo", "--timeout", "1", "--gateway", location])
+                self.assertEqual(await child.end(), status, child.err)
+                self.assertIn(said, child.err)
+                self.assertEqual(child.err.count("\n"), 1, child.err)
+
+    async def test_a_link_that_does_not_exist(self):
+        for command in ("status", "simulate", "discover", "watch"):
+            with self.subTest(command):
+                child = Child(self, [*TXIGD, command, "--link", "nope"])
+                self.assertEqual(await child.end(), 2)
+                self.assertRegex(child.err, r"^txigd \w+: no such link: nope; this host has: .*lo.*\n$")
+
+    async def test_nothing_answers(self):
+        namespace_or_skip()
+        child = Child(self, [*ALONE, *TXIGD, "status", "--link", "lo", "--timeout", "1"])
+        self.assertEqual(await child.end(), 1)
+        self.assertRegex(
+            child.err, r"^txigd status: no gateway answered on lo in 1 s; try --timeout 15, or --gateway .*\n$"
+        )
+
+    async def test_no_network_at_all(self):
+        namespace_or_skip()
+        child = Child(self, [*NO_NETWORK, *TXIGD, "ip", "--timeout", "1"])
+        self.assertEqual(await child.end(), 1)
+        self.assertIn("no network", child.err)
+        self.assertEqual(child.err.count("\n"), 1)
+
+
+class SimulateTests(TestCase):
+    """``txigd simulate``, alone."""
+
+    timeout = 60
+
+    async def test_it_says_where_it_is_and_ends_clean(self):
+        for name in ("INT", "TERM"):
+            child = Child(self, [*TXIGD, "simulate", "--external-ip", "11.22.33.99", "--json"])
+            await child.says("\n")
+            told = json.loads(child.out)
+            self.assertEqual(told["wan_address"], WAN_ADDRESS)
+            asked = Child(self, [*TXIGD, "ip", "--link", "lo", "--gateway", told["location"]])
+            self.assertEqual(await asked.end(), 0, asked.err)
+            self.assertEqual(asked.out, "11.22.33.99\n")
+            child.signal(name)
+            self.assertEqual(await child.end(5), 0)
+            self.assertEqual(child.err, "")
+
+    @inlineCallbacks
+    def test_a_port_that_is_taken(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            child = Child(self, [*TXIGD, "simulate", "--port", str(taken.getsockname()[1])])
+            status = yield child.end()
+        self.assertEqual(status, 1)
+        self.assertRegex(child.err, r"^txigd simulate: port \d+ of 127\.0\.0\.1 cannot be used; leave out --port.*\n$")
