@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
@@ -93,7 +93,7 @@ class Child(ProcessProtocol):
             seconds, reactor, onTimeoutCancel=lambda *_: self._too_long(f"it did not say {pattern!r}")
         )
 
-    def _too_long(self, what: str) -> None:
+    def _too_long(self, what: str) -> NoReturn:
         raise AssertionError(f"{what}; status {self.status}\n{self.out}\n{self.err}")
 
     def _end(self) -> Any:

@@ -11,8 +11,10 @@ from txigd.cli.arguments import USAGE_STATUS, parse
 INTERRUPTED_STATUS = 130
 
 
-def next_step(gateway: str | None) -> str:
+def next_step(gateway: str | None, *, network: bool = True) -> str:
     """What a user may try who got no gateway."""
+    if not network:
+        return "connect it; 'ip address' shows its links"
     if gateway is None:
         return "try --timeout 15, or --gateway with the router's address or URL"
     if "://" in gateway:
@@ -36,6 +38,7 @@ def run(argv: Sequence[str]) -> int:
     from txigd.cli.commands import COMMANDS
     from txigd.cli.report import Report, start_logging
     from txigd.errors import AddressingError, InvalidArgument, NoGateway, TxigdError
+    from txigd.upnp.addressing import links
 
     start_logging(options.verbose)
     report = Report(f"txigd {options.command}", json=getattr(options, "json", False))
@@ -46,7 +49,7 @@ def run(argv: Sequence[str]) -> int:
         except (AddressingError, InvalidArgument) as error:
             return report.failed(str(error), status=USAGE_STATUS)
         except NoGateway as error:
-            return report.failed(f"{error}; {next_step(options.gateway)}")
+            return report.failed(f"{error}; {next_step(options.gateway, network=bool(links(options.link)))}")
         except TxigdError as error:
             return report.failed(str(error))
         except CancelledError:

@@ -1,0 +1,209 @@
+"""``twistd igd``: what the options do, as a service in this process and as the real program."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from typing import Any
+
+from twisted.application.service import IService, IServiceMaker
+from twisted.internet.task import deferLater
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from tests.child import ALONE, NO_NETWORK, TWISTD, Child, namespace_or_skip, reactor
+from txigd.service import Options, makeService
+from txigd.service.daemon import Daemon
+from txigd.testing import WAN_ADDRESS, SimulatedGateway
+
+CLEAN = (0, -15, -2)  # twistd ends by the signal that stopped it
+
+
+class PluginTests(SynchronousTestCase):
+    def test_the_plugin_is_found_and_makes_our_service(self):
+        plugin: Any
+        (plugin,) = [plugin for plugin in getPlugins(IServiceMaker) if plugin.tapname == "igd"]
+        self.assertEqual((plugin.module, plugin.name), ("txigd.service", "txigd"))
+        options = plugin.options()
+        self.assertIsInstance(options, Options)
+        options.parseOptions([])
+        service = makeService(options)
+        self.assertTrue(IService.providedBy(service))
+        self.assertFalse(service.running, "nothing is opened yet")
+
+
+class OptionsToBehaviourTests(TestCase):
+    """The service in this process, on a gateway of the test's own."""
+
+    timeout = 60
+
+    async def start(self, *words: str, **gateway: Any) -> Daemon:
+        self.router = SimulatedGateway(reactor, **{"relay": False, "ssdp": False, **gateway})
+        await self.router.start()
+        self.addCleanup(self.router.stop)
+        options = Options()
+        options.parseOptions(["--link", "lo", "--gateway", self.router.location, *words])
+        daemon = Daemon(reactor, options)
+        daemon.startService()
+        self.addCleanup(lambda: daemon.stopService() if daemon.running else None)
+        return daemon
+
+    async def until(self, holds: Any, seconds: float = 15) -> None:
+        end = time.monotonic() + seconds
+        while not holds():
+            self.assertLess(time.monotonic(), end, "it did not come")
+            await deferLater(reactor, 0.02)
+
+    async def test_links_and_gateway(self):
+        daemon = await self.start()
+        point = daemon.control_point
+        assert point is not None
+        self.assertEqual([link.name for link in point.links], ["lo"])
+        gateway = await point.gateway()
+        self.assertEqual(gateway.location, self.router.location)
+
+    async def test_mappings_are_held_and_deleted_at_the_end(self):
+        daemon = await self.start("--map", "tcp:8080", "--map", "udp:5000:15000")
+        await self.until(lambda: len(self.router.mappings) == 2)
+        entry = self.router.mappings.find("UDP", 15000)
+        assert entry is not None
+        self.assertEqual((entry.internal_client, entry.internal_port), ("127.0.0.1", 5000))
+        began = time.monotonic()
+        await daemon.stopService()
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertEqual((len(self.router.mappings), self.router.subscribers), (0, ()))
+
+    async def test_poll_finds_what_is_never_evented(self):
+        daemon = await self.start("--poll", "1", silent_drops=True)
+        point = daemon.control_point
+        assert point is not None
+        gateway = await point.gateway()
+        self.router.drop_wan()
+        status = await gateway.wan.when(lambda status: not status.connected)
+        self.assertEqual(status.connection_status, "Disconnected")
+
+    async def test_callback_port(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        await self.start("--callback-port", str(port))
+        await self.until(lambda: self.router.subscribers)
+        self.assertEqual({url.port for one in self.router.subscribers for url in one.callbacks}, {port})
+
+    async def test_a_stop_before_any_gateway_was_found(self):
+        daemon = await self.start("--map", "tcp:8080")
+        await daemon.stopService()
+        self.assertEqual(len(self.router.mappings), 0)
+
+
+class TwistdTests(TestCase):
+    """The real program."""
+
+    timeout = 90
+
+    def twistd(self, *words: str, before: tuple[str, ...] = ()) -> Child:
+        return Child(self, [*before, *TWISTD, *words])
+
+    async def test_simulate(self):
+        """A mapping active, bytes through it, and a clean end."""
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            server.listen()
+            port = server.getsockname()[1]
+            daemon = self.twistd("--simulate", "--map", f"tcp:{port}")
+            await daemon.says(rf"mapping tcp:{port}:{port}: active on external port {port}")
+            self.assertRegex(daemon.out, r"txigd\.daemon#info\] simulated gateway at http://127\.0\.0\.1:\d+/")
+            self.assertRegex(daemon.out, r"gateway 'Simulated gateway' at \S+: Connected, 11\.22\.33\.44 \(public\)")
+            with socket.create_connection((WAN_ADDRESS, port), timeout=5) as outside:
+                outside.sendall(b"through the mapping")
+                server.settimeout(5)
+                inside, _ = server.accept()
+                with inside:
+                    inside.settimeout(5)
+                    self.assertEqual(inside.recv(100), b"through the mapping")
+        began = time.monotonic()
+        daemon.signal("TERM")
+        self.assertIn(await daemon.end(10), CLEAN)
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertIn(f"mapping tcp:{port}:{port}: released", daemon.out)
+        self.assertRegex(daemon.out, r"txigd\.daemon#info\] stopped\n")
+        self.assertNotIn("Traceback", daemon.out + daemon.err)
+        self.assertNotIn("Unhandled", daemon.out + daemon.err)
+
+    async def test_every_change_of_state_is_a_line(self):
+        router = SimulatedGateway(reactor, relay=False, ssdp=False)
+        await router.start()
+        self.addCleanup(router.stop)
+        daemon = self.twistd("--link", "lo", "--gateway", router.location, "--map", "tcp:8080", "--poll", "2")
+        await daemon.says("mapping tcp:8080:8080: adding")
+        await daemon.says("mapping tcp:8080:8080: active on external port 8080")
+        router.drop_wan()
+        await daemon.says(
+            r"WAN changed: Connected, 11\.22\.33\.44 \(public\) -> Disconnected, no external address \[\w+\]"
+        )
+        router.restore_wan()
+        await daemon.says(r"WAN changed: Disconnected, no external address -> Connected, 11\.22\.33\.44 \(public\)")
+        router.change_address("11.22.33.50")
+        await daemon.says(r"WAN changed: Connected, 11\.22\.33\.44 .* -> Connected, 11\.22\.33\.50 \(public\)")
+        await router.reboot(seconds=1)
+        await daemon.says(r"(?s)active on external port 8080.*active on external port 8080", 30)
+        self.assertEqual(len(router.mappings), 1)
+        await router.stop()
+        await daemon.says("does not answer|is gone", 30)
+        daemon.signal("INT")
+        self.assertIn(await daemon.end(10), CLEAN)
+        self.assertNotIn("Traceback", daemon.out + daemon.err)
+        for line in daemon.out.splitlines():
+            self.assertRegex(line, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[")
+
+    async def test_a_bad_option_is_one_line_and_status_2(self):
+        for words, said in (
+            ("--map tcp:0", "ports go from 1 to 65535"),
+            ("--map tcp:70000", "ports go from 1 to 65535"),
+            ("--map sctp:80", "TCP or UDP"),
+            ("--bogus", "--bogus"),
+            ("--link nope", "no such link: nope; this host has: "),
+            ("--gateway router", "http://ADDRESS:PORT/PATH"),
+            ("extra", "--map extra"),
+        ):
+            with self.subTest(words):
+                daemon = self.twistd(*words.split())
+                self.assertEqual(await daemon.end(), 2, daemon.out + daemon.err)
+                self.assertEqual((daemon.out, daemon.err.count("\n")), ("", 1), daemon.err)
+                self.assertIn(said, daemon.err)
+
+    async def test_F58_a_callback_port_that_is_taken_is_told(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            daemon = self.twistd("--simulate", "--callback-port", str(port))
+            await daemon.says(rf"txigd\.daemon#warn\] callback port {port} of 127\.0\.0\.1 is taken")
+            daemon.signal("TERM")
+            self.assertIn(await daemon.end(10), CLEAN)
+        self.assertEqual(len(re.findall("is taken", daemon.out)), 1, "told once")
+
+    async def test_no_gateway_is_said_once_and_looked_for_on(self):
+        namespace_or_skip()
+        daemon = self.twistd("--link", "lo", "--map", "tcp:8080", before=ALONE)
+        await daemon.says(r"#warn\] no gateway answered on lo in \d+ s; still looking", 30)
+        daemon.signal("TERM")
+        self.assertIn(await daemon.end(10), CLEAN)
+        self.assertEqual(len(re.findall("no gateway answered", daemon.out)), 1)
+
+    async def test_no_network_is_said_and_waited_for(self):
+        namespace_or_skip()
+        daemon = self.twistd("--map", "tcp:8080", before=NO_NETWORK)
+        await daemon.says(r"#warn\] this host has no network")
+        daemon.signal("TERM")
+        self.assertIn(await daemon.end(10), CLEAN)
+        self.assertNotIn("Traceback", daemon.out + daemon.err)
+
+    async def test_a_log_level(self):
+        daemon = self.twistd("--simulate", "--map", "tcp:8080", "--log-level", "error")
+        await daemon.says("starting up")
+        await deferLater(reactor, 2)
+        daemon.signal("TERM")
+        self.assertIn(await daemon.end(10), CLEAN)
+        self.assertNotIn("txigd.", daemon.out)
