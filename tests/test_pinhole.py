@@ -60,10 +60,14 @@ class PinholeLeaseTests(SynchronousTestCase):
         self.assertEqual(lease.next(61.0), Rest(120.0))
 
     def test_Q200_a_short_lease_is_extended_at_half_time(self):
-        lease = PinholeLease(Pinhole("TCP", 8080, lease_seconds=20), spread=lambda: 1.0)
-        self.assertEqual(lease.next(0.0), Open(20))
-        lease.learn(Opened(42, US), 0.0)
-        self.assertEqual(lease.next(1.0), Rest(12.0))
+        """A second early, since gateways count whole ones."""
+        for seconds, latest in ((20, 11.4), (2, 0.6), (1, 0.3)):
+            lease = PinholeLease(Pinhole("TCP", 8080, lease_seconds=seconds), spread=lambda: 1.0)
+            self.assertEqual(lease.next(0.0), Open(seconds))
+            lease.learn(Opened(42, US), 0.0)
+            command = lease.next(0.1)
+            assert isinstance(command, Rest)
+            self.assertAlmostEqual(command.until, latest)
 
     def test_Q199_an_id_of_an_earlier_life_is_extended_first(self):
         lease = self.lease(unique_id=7)

@@ -1,38 +1,293 @@
-"""IPv6 on the real router: what its firewall lets through, where it announces itself, and what txigd makes of both."""
+"""IPv6 on the real router: what its firewall lets through, where it announces itself, and what txigd makes of both.
+
+miniupnpd 2.3.1 with nftables opens real pinholes. It announces a global address only, also from its link-local one, and
+without a global address on the LAN it switches IPv6 off. UpdatePinhole takes its rule away and adds it anew: for a
+moment, about a millisecond, nothing new comes through.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
 
 from .case import LabCase
-from .lab import CLIENT_ADDRESS6, INTERNET_ADDRESS6, NEIGHBOUR, NEIGHBOUR_ADDRESS6
+from .lab import CLIENT, CLIENT_ADDRESS6, INTERNET, INTERNET_ADDRESS6, NEIGHBOUR, NEIGHBOUR_ADDRESS6
+
+# Leaves of SSDP over IPv6 nothing but the link-local group.
+ONLY_LINK_LOCAL_GROUP = """
+table inet only_group {
+    chain output { type filter hook output priority 0; udp dport 1900 ip6 daddr != ff02::c drop; }
+}
+"""
 
 
-class RouterTests(LabCase):
-    """What the lab promises, shown with Debian's upnpc."""
-
+class IPv6Case(LabCase):
     lab_config = {"ipv6": True}
 
     def pinholes(self) -> list[str]:
+        """The rules that the router has for pinholes."""
         return [line.strip() for line in self.lab.router_rules().splitlines() if "dport" in line]
 
+    def reaches(self, port: int = 8080, address: str = CLIENT_ADDRESS6, protocol: str = "TCP") -> bool:
+        """Whether the internet host gets an answer of the client."""
+        return self.lab.ask(protocol, address, port, seconds=0.5) == b"echo:hello"
+
+
+class RouterTests(IPv6Case):
+    """What the lab promises, and what miniupnpd answers; no txigd here."""
+
     def upnpc6(self, *arguments: str) -> str:
-        return self.lab.run("client", ["upnpc", "-6", "-u", self.lab.location6(), *arguments]).stdout
+        return self.lab.run(CLIENT, ["upnpc", "-6", "-u", self.lab.location6(), *arguments]).stdout
+
+    def ask(self, action: str, host: str = CLIENT, **arguments: object) -> str:
+        words = [f"{name.removesuffix('_')}={value}" for name, value in arguments.items()]
+        done = self.lab.run(host, [sys.executable, "-m", "tests.lab.soap_call", self.lab.location6(), action, *words])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.strip()
+
+    def add(self, host: str = CLIENT, **more: object) -> str:
+        values: dict[str, object] = {
+            "RemoteHost": "",
+            "RemotePort": 0,
+            "InternalClient": CLIENT_ADDRESS6,
+            "InternalPort": 8080,
+            "Protocol": 6,
+            "LeaseTime": 3600,
+        }
+        return self.ask("AddPinhole", host, **{**values, **more})
 
     def test_bytes_come_through_a_pinhole_only(self) -> None:
         for protocol in ("TCP", "UDP"):
-            self.lab.echo("client", protocol, 8080)
-            self.assertIsNone(self.lab.ask(protocol, CLIENT_ADDRESS6, 8080, seconds=0.5))
+            self.lab.echo(CLIENT, protocol, 8080)
+            self.assertFalse(self.reaches(protocol=protocol))
             said = self.upnpc6("-A", "", "0", CLIENT_ADDRESS6, "8080", protocol, "3600")
             number = re.search(r"Pinhole ID = (\d+)", said)
             assert number is not None, said
-            self.assertEqual(self.lab.ask(protocol, CLIENT_ADDRESS6, 8080), b"echo:hello")
+            self.assertTrue(self.reaches(protocol=protocol))
             self.upnpc6("-D", number[1])
-            self.assertIsNone(self.lab.ask(protocol, CLIENT_ADDRESS6, 8080, seconds=0.5))
+            self.assertFalse(self.reaches(protocol=protocol))
         self.assertEqual(self.pinholes(), [])
 
     def test_inside_and_outwards_nothing_is_in_the_way(self) -> None:
-        for host in (NEIGHBOUR, "internet"):
+        for host in (NEIGHBOUR, INTERNET):
             self.lab.echo(host, "TCP", 7)
         for address in (NEIGHBOUR_ADDRESS6, INTERNET_ADDRESS6):
-            self.assertEqual(self.lab.ask("TCP", address, 7, host="client"), b"echo:hello")
+            self.assertEqual(self.lab.ask("TCP", address, 7, host=CLIENT), b"echo:hello")
+
+    def test_Q193_only_for_the_host_that_asks_and_never_below_1024(self) -> None:
+        self.assertEqual(self.add(), "1")
+        self.assertEqual(self.add(), "1", "the same values extend")
+        self.assertEqual(self.add(InternalClient=NEIGHBOUR_ADDRESS6), "606")
+        self.assertEqual(self.add(InternalPort=80), "606")
+        self.assertEqual(self.add(InternalClient="fe80::1"), "606")
+        for action in ("GetPinholePackets", "DeletePinhole"):
+            self.assertEqual(self.ask(action, NEIGHBOUR, UniqueID=1), "606")
+        self.assertEqual(len(self.pinholes()), 1)
+
+    def test_Q195_Q200_what_it_refuses(self) -> None:
+        table: list[tuple[dict[str, object], str]] = [
+            ({"Protocol": 65535}, "707"),
+            ({"Protocol": 1}, "705"),
+            ({"InternalPort": 0}, "706"),
+            ({"InternalClient": ""}, "708"),
+            ({"LeaseTime": 0}, "402"),
+            ({"LeaseTime": 86401}, "402"),
+        ]
+        for values, code in table:
+            with self.subTest(str(values)):
+                self.assertEqual(self.add(**values), code)
+
+    def test_Q198_packets_are_never_counted_and_an_unknown_id_is_402(self) -> None:
+        self.lab.echo(CLIENT, "TCP", 8080)
+        self.add()
+        self.assertTrue(self.reaches())
+        self.assertEqual(self.ask("GetPinholePackets", UniqueID=1), "0")
+        self.assertEqual(self.ask("CheckPinholeWorking", UniqueID=1), "709")
+        for action in ("GetPinholePackets", "CheckPinholeWorking", "DeletePinhole"):
+            self.assertEqual(self.ask(action, UniqueID=77), "402")
+        self.assertEqual(self.ask("UpdatePinhole", UniqueID=77, NewLeaseTime=60), "402")
+
+    def test_GetPinholePackets_does_not_notice_a_flush_and_UpdatePinhole_does(self) -> None:
+        self.add()
+        self.lab.run("router", ["nft", "flush", "chain", "inet", "filter", "miniupnpd"])
+        self.assertEqual(self.ask("GetPinholePackets", UniqueID=1), "0")
+        self.assertEqual(self.ask("UpdatePinhole", UniqueID=1, NewLeaseTime=60), "704")
+
+
+class HoldTests(IPv6Case):
+    """The library on the real router."""
+
+    def hold(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start the holder; what it tells is gathered in ``told``."""
+        process = self.lab.spawn(CLIENT, [sys.executable, "-m", "tests.lab.hold", *words], stdout=subprocess.PIPE)
+        self.told: list[dict[str, Any]] = []
+        self.said: list[str] = []
+
+        def gather() -> None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                text = line.decode(errors="replace")
+                self.said.append(text)
+                if text.startswith("{"):
+                    self.told.append(json.loads(text))
+
+        self.gathering = threading.Thread(target=gather, daemon=True)
+        self.gathering.start()
+        return process
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
+        process.wait(10)
+        self.gathering.join(5)
+        self.assertNotIn("Traceback", "".join(self.said))
+
+    def wait(self, what: Callable[[], object], seconds: float = 15) -> None:
+        deadline = time.monotonic() + seconds
+        while not what():
+            if time.monotonic() > deadline:
+                self.fail(f"not within {seconds} s: {self.said}")
+            time.sleep(0.05)
+
+    def states(self, held: str = "tcp6:8080") -> list[str]:
+        return [fact["state"] for fact in self.told if fact.get("held") == held]
+
+    def active(self, held: str = "tcp6:8080", times: int = 1) -> bool:
+        states = self.states(held)
+        return states.count("active") == times and states[-1] == "active"
+
+    def test_a_real_pinhole_lets_the_internet_in_and_nothing_before_or_after(self) -> None:
+        self.lab.echo(CLIENT, "TCP", 8080)
+        self.assertFalse(self.reaches())
+        process = self.hold("pinhole:tcp:8080")
+        self.wait(self.active)
+        self.assertTrue(self.reaches())
+        self.end(process)
+        self.assertEqual(self.states()[-1], "released")
+        self.assertFalse(self.reaches())
+        self.assertEqual(self.pinholes(), [])
+
+    def test_a_restarted_router_gets_mapping_and_pinhole_back(self) -> None:
+        for port in (8080, 8081):
+            self.lab.echo(CLIENT, "TCP", port)
+        process = self.hold("pinhole:tcp:8080", "map:tcp:8081")
+        self.wait(lambda: self.active() and self.active("tcp:8081:8081"))
+        self.lab.restart_router()
+        self.assertFalse(self.reaches())
+        self.wait(lambda: self.states().count("active") > 1 and self.states("tcp:8081:8081").count("active") > 1, 30)
+        self.wait(lambda: self.states()[-1] == "active" and self.states("tcp:8081:8081")[-1] == "active")
+        self.assertTrue(self.reaches())
+        self.assertEqual(self.lab.ask("TCP", "11.22.33.44", 8081), b"echo:hello")
+        self.assertNotIn("refused", self.states() + self.states("tcp:8081:8081"))
+        self.end(process)
+        self.assertEqual(self.pinholes(), [])
+
+    def test_flushed_rules_are_noticed_at_the_next_look(self) -> None:
+        self.lab.echo(CLIENT, "TCP", 8080)
+        process = self.hold("pinhole:tcp:8080:4")
+        self.wait(self.active)
+        self.lab.run("router", ["nft", "flush", "chain", "inet", "filter", "miniupnpd"])
+        self.assertFalse(self.reaches())
+        self.wait(lambda: self.active(times=2))
+        self.assertTrue(self.reaches())
+        self.end(process)
+
+    def test_Q200_a_short_lease_never_lapses(self) -> None:
+        process = self.hold("pinhole:tcp:8080:2")
+        self.wait(self.active)
+        time.sleep(8)
+        self.assertEqual(self.states(), ["adding", "active"])
+        self.end(process)
+
+    def test_Q194_never_for_a_temporary_address(self) -> None:
+        self.lab.net.script(
+            f"""
+            ip netns exec {CLIENT} sh -c 'echo 2 > /proc/sys/net/ipv6/conf/lan/use_tempaddr'
+            ip -n {CLIENT} addr del {CLIENT_ADDRESS6}/64 dev lan
+            ip -n {CLIENT} addr add {CLIENT_ADDRESS6}/64 dev lan mngtmpaddr nodad
+            """
+        )
+        listed = self.lab.run(CLIENT, ["ip", "-6", "-o", "addr", "show", "dev", "lan", "temporary"]).stdout
+        self.assertIn("2001:db8:77:", listed, "the system prefers this one for whatever does not choose")
+        self.lab.echo(CLIENT, "TCP", 8080)
+        process = self.hold("pinhole:tcp:8080")
+        self.wait(self.active)
+        self.assertEqual({fact["address"] for fact in self.told if fact.get("state") == "active"}, {CLIENT_ADDRESS6})
+        self.assertTrue(self.reaches())
+        self.end(process)
+        self.assertEqual(self.pinholes(), [])
+
+    def test_a_new_address_gets_the_pinhole(self) -> None:
+        self.lab.echo(CLIENT, "TCP", 8080)
+        process = self.hold("pinhole:tcp:8080:4")
+        self.wait(self.active)
+        new = "2001:db8:77::22"
+        self.lab.net.script(
+            f"ip -n {CLIENT} addr add {new}/64 dev lan nodad\nip -n {CLIENT} addr del {CLIENT_ADDRESS6}/64 dev lan"
+        )
+        self.wait(lambda: [f for f in self.told if f.get("address") == new and f["state"] == "active"])
+        self.assertTrue(self.reaches(address=new))
+        self.end(process)
+        self.wait(lambda: not self.pinholes(), 6)  # the old one has run out by itself
+
+    def test_Q038_one_gateway_under_both_addresses(self) -> None:
+        process = self.hold()
+        self.wait(lambda: [f for f in self.told if len((f.get("devices") or [[]])[0]) == 2])
+        [locations] = self.told[-1]["devices"]
+        port = self.lab.location().rpartition(":")[2]
+        self.assertEqual(locations, [self.lab.location(), f"http://[fe80::1]:{port}"])
+        [found] = [fact for fact in self.told if "gateway" in fact]
+        self.assertEqual(found["host"], "192.168.77.1")
+        self.end(process)
+
+
+class IPv6OnlyTests(HoldTests):
+    """A client without IPv4."""
+
+    lab_config = {"ipv6": True, "ipv4": False}
+
+    def txigd(self, *arguments: str, status: int = 0) -> str:
+        done = self.lab.run(CLIENT, [sys.executable, "-m", "txigd", *arguments], timeout=30)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+        return done.stdout if status == 0 else done.stderr
+
+    def test_F61_the_gateway_is_found_and_asked_at_its_link_local_address(self) -> None:
+        process = self.hold()
+        self.wait(lambda: [fact for fact in self.told if "gateway" in fact])
+        [found] = [fact for fact in self.told if "gateway" in fact]
+        self.assertEqual(found["host"], "fe80::1%lan")
+        self.assertTrue(found["local"].endswith("%lan"))
+        self.end(process)
+
+    def test_F61_by_the_link_local_group_alone(self) -> None:
+        self.lab.nft(CLIENT, ONLY_LINK_LOCAL_GROUP)
+        self.assertEqual(self.txigd("ip"), "11.22.33.44\n")
+
+    def test_F61_commands_answer_or_say_why_not(self) -> None:
+        self.assertEqual(self.txigd("ip"), "11.22.33.44\n")
+        self.assertIn("Connected", self.txigd("status"))
+        line = self.txigd("map", "tcp:8080", status=1)
+        self.assertIn("reached over IPv6: no IPv4 port mapping", line)
+
+    def test_a_restarted_router_gets_mapping_and_pinhole_back(self) -> None:
+        self.lab.echo(CLIENT, "TCP", 8080)
+        process = self.hold("pinhole:tcp:8080")
+        self.wait(self.active)
+        self.lab.restart_router()
+        self.wait(lambda: self.states().count("active") > 1 and self.states()[-1] == "active", 30)
+        self.assertTrue(self.reaches())
+        self.end(process)
+
+    def test_Q038_one_gateway_under_both_addresses(self) -> None:
+        """There is but one address here."""
+        process = self.hold()
+        self.wait(lambda: [f for f in self.told if f.get("devices")])
+        [locations] = self.told[-1]["devices"]
+        self.assertEqual(len(locations), 1)
+        self.end(process)

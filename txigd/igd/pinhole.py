@@ -241,7 +241,8 @@ class PinholeLease:
         lease = self.wanted.lease_seconds
         self._failures = 0
         self.status = PinholeStatus(MappingState.ACTIVE, self._unique_id, self.client, lease)
-        self._rest(min(lease * (RENEW_FRACTION + RENEW_JITTER * self._spread()), VERIFY_SECONDS), now)
+        surely = lease - min(1.0, lease / 2)  # gateways count whole seconds: a lease may be up to one shorter
+        self._rest(min(surely * (RENEW_FRACTION + RENEW_JITTER * self._spread()), VERIFY_SECONDS), now)
 
     def _inextensible(self, fact: Unreadable, now: float) -> None:
         self._extends = False
