@@ -360,6 +360,27 @@ class NamedTests(ControlPointTestCase):
         self.wait(30)
         self.successResultOf(asked)
 
+    def test_by_url_gone_and_back_without_a_word(self) -> None:
+        self.point = self.make(gateway=str(self.router.location))
+        self.point.start()
+        gateway = self.successResultOf(self.point.gateway())
+        self.router.faults["*"] = "refuse"
+        self.wait(POLL_SECONDS + BOOT_RETRY_SECONDS + 40)
+        self.assertIsNone(self.point.current)
+        self.router.faults.clear()
+        self.wait(31)
+        self.assertIs(self.point.current, gateway)
+
+    def test_by_url_described_once_while_control_does_not_answer(self) -> None:
+        self.router.faults = {"GetStatusInfo": "refuse"}
+        self.point = self.make(gateway=str(self.router.location))
+        self.point.start()
+        self.wait(60)
+        self.assertEqual(self.fetched(), 1)
+        self.router.faults.clear()
+        self.wait(31)
+        self.successResultOf(self.point.gateway())
+
     def test_by_url_of_something_else(self) -> None:
         self.router.document = lambda: (  # type: ignore[method-assign]
             b"<root><device><deviceType>urn:x:device:Basic:1</deviceType><UDN>uuid:b</UDN></device></root>"
@@ -650,9 +671,10 @@ class PresenceTests(ControlPointTestCase):
         self.assertEqual(gateway.address.version, 4)
 
     def test_a_bound_of_locations(self) -> None:
+        self.point = self.make(any_gateway=True)
         gateway = self.found()
         for number in range(2 * LOCATIONS_PER_DEVICE):
-            self.lan.gateways.append(MemoryGateway(self.clock, port=6000 + number, udn=self.router.udn))
+            self.lan.gateways.append(MemoryGateway(self.clock, f"192.168.1.{100 + number}", udn=self.router.udn))
             self.discovery.alive(self.lan.gateways[-1])
         self.assertEqual(len(gateway.device.sightings), LOCATIONS_PER_DEVICE)
         self.assertEqual(self.discovery.presence._pinned, set(gateway.device.sightings))
@@ -736,7 +758,7 @@ class FetchTests(ControlPointTestCase):
         self.discovery.alive(self.router)
         self.wait(BOOT_RETRY_SECONDS + 10)
         asked = len(self.lan.asked)
-        self.wait(60)
+        self.wait(20)
         self.assertEqual(len(self.lan.asked), asked)
         self.router.faults.clear()
         self.discovery.alive(self.router)
@@ -810,17 +832,18 @@ class LinkTests(ControlPointTestCase):
 
     def test_F15_a_link_that_goes_and_comes_with_the_same_address(self) -> None:
         gateway = self.found()
+        self.wait(12)
         self.links = ()
         self.own[ROUTER] = AddressingError("no way")
         self.router.faults["*"] = "refuse"
-        self.wait(20)
+        self.wait(LINK_POLL_SECONDS)
         self.assertIs(self.point.current, gateway)
         self.links = (link(),)
         self.own.clear()
         self.router.faults.clear()
         self.lan.asked.clear()
-        self.wait(LINK_POLL_SECONDS)
-        self.assertIn("GetStatusInfo", self.lan.names(), "looked at at once")
+        self.wait(LINKLESS_POLL_SECONDS + 0.5, 0.1)
+        self.assertEqual(set(self.lan.names()), {"GetStatusInfo", "GetExternalIPAddress"}, "looked at at once")
         self.assertIs(self.point.current, gateway)
 
     def test_F18_after_two_hours_of_sleep_everything_is_looked_at(self) -> None:
@@ -841,9 +864,10 @@ class LinkTests(ControlPointTestCase):
         self.found()
         boot = control_point._boot_seconds()
         self.patch(control_point, "_boot_seconds", lambda: boot + 7200)
-        searches = self.discovery.searches
+        searches, subscribed = self.discovery.searches, self.lan.count("SUBSCRIBE")
         self.wait(LINK_POLL_SECONDS)
         self.assertEqual(self.discovery.searches, searches + 1)
+        self.assertEqual(self.lan.count("SUBSCRIBE"), 2 * subscribed)
         self.wait(LINK_POLL_SECONDS)
         self.assertEqual(self.discovery.searches, searches + 1)
 

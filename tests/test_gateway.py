@@ -202,6 +202,15 @@ class EventTests(GatewayTestCase):
         self.assertEqual(held.status.state, MappingState.ACTIVE)
         self.assertNotIn("GetStatusInfo", self.lan.names(), "the table says nothing of the line")
 
+    def test_an_event_that_repeats_what_is_known_of_the_table_is_no_look_at_it(self) -> None:
+        """miniupnpd sends all five variables with every change."""
+        self.open()
+        self.gateway.mappings.hold(WEB)
+        self.initial()
+        self.event(1, ConnectionStatus="Connected", PortMappingNumberOfEntries="0")
+        self.clock.pump([0.1] * 30)
+        self.assertEqual(set(self.lan.names()), {"GetStatusInfo", "GetExternalIPAddress"})
+
     def test_a_burst_of_table_events_is_one_look(self) -> None:
         self.open()
         self.gateway.mappings.hold(WEB)

@@ -367,6 +367,15 @@ class KeepTests(MappingsTestCase):
         self.assertEqual(self.lan.count("DeletePortMapping"), 0)
         self.assertEqual(self.ports(), [(8080, "192.168.1.99")])
 
+    def test_F45_parting_in_the_middle_of_an_add_that_was_carried_out(self) -> None:
+        (entry,) = self.router.table
+        self.router.state.table.clear()
+        self.router.faults["AddPortMapping"] = "hang"
+        self.mappings.recheck()
+        self.router.state.table.put(entry)
+        self.mappings.part("another gateway took over")
+        self.assertEqual(self.ports(), [])
+
     def test_html_for_a_while_leaves_nothing_behind(self) -> None:
         self.router.faults["*"] = "html"
         self.wait(VERIFY_SECONDS + 10)

@@ -16,6 +16,7 @@ from txigd.igd.status import Learned, WANStatus
 from txigd.igd.wan import WAN
 from txigd.interfaces import IWANObserver
 from txigd.limits import CALM_SECONDS, CONFIRM_SECONDS, POLL_SECONDS, SETTLE_CEILING_SECONDS, SETTLE_SECONDS
+from txigd.upnp.control import soap
 
 IP = ipaddress.IPv4Address("11.22.33.44")
 NEW = ipaddress.IPv4Address("11.22.33.50")
@@ -394,3 +395,16 @@ class LifeTests(WANTestCase):
         self.failureResultOf(old)
         self.clock.advance(CONFIRM_SECONDS)
         self.assertEqual((told, self.lan.count("GetStatusInfo")), ([], 0))
+
+    def test_nor_does_one_that_succeeds(self) -> None:
+        (former,) = self.connect()
+        self.router.faults["*"] = "hang"
+        old = self.wan.refresh()
+        (hanging,) = self.lan.open
+        self.router.faults.clear()
+        self.connect()
+        told = {"NewConnectionStatus": "Disconnected", "NewLastConnectionError": "", "NewUptime": "0"}
+        hanging.callback(reply(200, soap.response(former.proxy.service.service_type, "GetStatusInfo", told)))
+        self.assertFalse(self.successResultOf(old).connected)
+        self.assertEqual(self.steps(), [])
+        self.assertTrue(self.wan.status.connected)

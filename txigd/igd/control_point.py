@@ -284,7 +284,7 @@ class ControlPoint(control_point.ControlPoint):
 
     def links_changed(self) -> None:
         """What was unreachable may be reachable now, and another gateway the next hop (F15, F16)."""
-        for gateway in self._gateways.values():
+        for gateway in self._gateways.values() if self.links else ():
             gateway.wan.hint()
         self._choose()
 
