@@ -204,14 +204,18 @@ class Publisher:
         )
         deadline = self._clock.callLater(SIMULATED_NOTIFY_SECONDS, connector.disconnect)
 
-        outcome: defer.Deferred[int] = defer.Deferred(lambda _: connector.disconnect())
+        def abandon(_: object) -> None:
+            factory.abandoned = True
+            connector.disconnect()
+
+        outcome: defer.Deferred[int] = defer.Deferred(abandon)
         self._open.add(factory)
 
         def finished(status: int) -> int:
             self._open.discard(factory)
             if deadline.active():
                 deadline.cancel()
-            if not outcome.called:
+            if not outcome.called and not factory.abandoned:  # else it would be sent again after a pause
                 outcome.callback(status)
             return status
 
@@ -233,6 +237,7 @@ class _NotifyFactory(ClientFactory):
     def __init__(self, message: bytes) -> None:
         self.message = message
         self.status = 0
+        self.abandoned = False
         self.done: defer.Deferred[int] = defer.Deferred()
 
     def buildProtocol(self, addr: Any) -> Protocol:
