@@ -57,6 +57,7 @@ _USER: Final = re.compile(rb"://([^/@\s<>\"]{1,128})@")
 _MAIL: Final = re.compile(rb"([\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+)")
 _HOST: Final = re.compile(rb"://([a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,8})(?![a-z0-9_.-]|@)", _I)
 _NAME_ALONE: Final = re.compile(rb"(?:>|&gt;)\s{0,64}((?:[a-z0-9_-]{1,63}\.){1,8}[a-z]{2,24})\.?\s{0,64}(?=<|&lt;)", _I)
+_LINK: Final = re.compile(rb"(?<![a-z0-9])enx([0-9a-f]{12})(?![0-9a-z])", _I)  # a network card named after its MAC
 _PRIVATE_NAME: Final = re.compile(
     rb"(?<![a-z0-9.-])((?:[a-z0-9_-]{1,63}\.){1,8}(?:local|lan|home|localdomain|home\.arpa|internal|intranet|corp|box"
     rb"|myfritz\.net|ddns\.net|dyndns\.(?:org|info)|no-ip\.(?:org|com|biz)|duckdns\.org|dynv6\.net|synology\.me))"
@@ -102,7 +103,7 @@ def is_something(value: bytes) -> bool:
 def told(octets: bytes) -> Iterator[Span]:
     """Values that are private because of what stands beside them."""
     makers = [found.span() for found in _MAKER.finditer(octets)]
-    for pattern in (_ELEMENT, _PAIR, _FIELD, _USER, _MAIL, _PRIVATE_NAME):
+    for pattern in (_ELEMENT, _PAIR, _FIELD, _USER, _MAIL, _LINK, _PRIVATE_NAME):
         for found in pattern.finditer(octets):
             if is_something(found[1]):
                 yield _stripped(found)

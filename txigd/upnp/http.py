@@ -236,6 +236,7 @@ class Exchange:
     :param user_agent: product tokens, ASCII.
     :param connect_seconds: what a connection may take of an exchange's budget.
     :param source: our own address to send from (Q193); None leaves it to the system.
+    :param on_connection: called with each :class:`DeviceConnection` before it opens, to watch its octets.
     """
 
     def __init__(
@@ -245,9 +246,11 @@ class Exchange:
         user_agent: str = USER_AGENT,
         connect_seconds: float = HTTP_CONNECT_SECONDS,
         source: IPAddress | None = None,
+        on_connection: Callable[[DeviceConnection], object] = lambda connection: None,
     ) -> None:
         self._reactor = reactor
         self._source = source
+        self._on_connection = on_connection
         self._connect_seconds = connect_seconds
         self._user_agent = user_agent
         self._cookies = NoCookies()
@@ -312,6 +315,7 @@ class Exchange:
             connection.abort(ExchangeError("the control point is closed"))
 
     def _opened(self, connection: DeviceConnection) -> None:
+        self._on_connection(connection)
         self._open.add(connection)
         connection.done.addBoth(self._gone, connection)
 

@@ -9,6 +9,7 @@ Sources: threats B1, B2, L1-L3, L23; faults F40, F41.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import error
@@ -33,9 +34,12 @@ class DeviceConnection(Protocol):
     :param connect_seconds: of these, what the connection itself may take.
 
     ``done`` fires with a :class:`Reply` or an :class:`ExchangeError`; cancelling it aborts the connection.
+
+    :ivar tap: called with every piece of the reply as it comes from the socket, before anything is made of it.
     """
 
     transport: Any  # ITCPTransport
+    tap: Callable[[bytes], object] | None = None
 
     def __init__(
         self, reactor: Any, octets: bytes, reader: ReplyReader, *, seconds: float, connect_seconds: float
@@ -51,6 +55,11 @@ class DeviceConnection(Protocol):
         self._outcome: Reply | ExchangeError | None = None
         self._zone = ""
         self._local: IPAddress | None = None
+
+    @property
+    def sent(self) -> bytes:
+        """The whole request."""
+        return self._octets
 
     def open(self, host: IPAddress, port: int, source: IPAddress | None = None) -> None:
         """Connect to the literal address; no name is ever resolved, a zone goes to the socket only."""
@@ -93,6 +102,8 @@ class DeviceConnection(Protocol):
         transport.write(self._octets)
 
     def dataReceived(self, data: bytes) -> None:
+        if self.tap is not None:
+            self.tap(data)
         if self._outcome is not None:
             return
         try:
