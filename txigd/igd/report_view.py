@@ -1,0 +1,42 @@
+"""Our own view of a gateway, as the texts of a support report. Knows gateways; sends nothing."""
+
+from __future__ import annotations
+
+from txigd.igd.control_point import ControlPoint
+from txigd.igd.gateway import Gateway
+from txigd.limits import REPORT_TEXT_CHARACTERS
+
+
+def state_of(gateway: Gateway) -> dict[str, str]:
+    """What ``txigd status`` would say."""
+    status = gateway.wan.status
+    return {
+        "name": line(gateway.friendly_name),
+        "location": gateway.location,
+        "local_address": str(gateway.local_address),
+        "service": status.service,
+        "status": line(status.connection_status),
+        "connected": str(status.connected).lower(),
+        "external_ip": str(status.external_ip or ""),
+        "class": status.address_class.value,
+        "uptime_seconds": "" if status.uptime_seconds is None else str(status.uptime_seconds),
+        "last_error": line(status.last_error),
+    }
+
+
+def ranking(point: ControlPoint) -> list[str]:
+    """Gateways and their connections, the one in use first, and those that were not used."""
+    lines = []
+    for gateway in point.gateways:
+        routed = "the default route" if point.is_next_hop(gateway.address) else "not the default route"
+        used = "in use" if gateway is point.current else "not in use"
+        lines.append(f"gateway {gateway.friendly_name!r} at {gateway.location}, {routed}, {used}: {gateway.wan.status}")
+        for connection in gateway.wan.connections:
+            live = "live" if connection is gateway.wan.connection else "idle"
+            lines.append(f"connection {connection.name} of {gateway.friendly_name!r}: {live}")
+    return [*lines, *(f"gateway at {host}: seen, and not the default route" for host in point.declined_hosts)]
+
+
+def line(text: str) -> str:
+    """One printable line of bounded length (B11)."""
+    return "".join(one if one.isprintable() else "?" for one in text[:REPORT_TEXT_CHARACTERS])
