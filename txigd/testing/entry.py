@@ -12,7 +12,8 @@ class Entry:
     """One entry of the table.
 
     ``expires`` is a time on the caller's clock, None for a static entry. ``managed`` is false for a rule that was made
-    by other means than UPnP: it is listed, but UPnP can neither replace nor delete it.
+    by other means than UPnP: it is listed, but UPnP can neither replace nor delete it. ``vanishes`` is when the gateway
+    loses it in silence, whatever its lease.
     """
 
     protocol: str
@@ -24,6 +25,7 @@ class Entry:
     enabled: bool = True
     expires: float | None = None
     managed: bool = True
+    vanishes: float | None = None
 
     @property
     def key(self) -> Key:

@@ -37,6 +37,11 @@ class Rules:
     :param secure: a caller may map only for itself and, in version 2, only ports from 1024 up: 606 (version 1: 718).
     :param overwrites_all: an add replaces whatever stands there, as routers of 2004 do (Q132).
     :param reserved_ports: external ports that the gateway itself needs: 729 (version 1: 718) (Q128).
+    :param conflict_below: 718 for every external port below this one (Q123).
+    :param extends: whether adding an entry again makes its lease new (Q121).
+    :param renewal_code: the error for adding an entry that is there already, the caller's own (Q122); 0 for none.
+    :param stores: False takes every wish and keeps none (Q133).
+    :param lifetime_seconds: entries go after this time whatever their lease, without a word (Q119, Q134); 0 for never.
     """
 
     version: int = 2
@@ -53,6 +58,11 @@ class Rules:
     secure: bool = False
     overwrites_all: bool = False
     reserved_ports: frozenset[int] = frozenset()
+    conflict_below: int = 0
+    extends: bool = True
+    renewal_code: int = 0
+    stores: bool = True
+    lifetime_seconds: int = 0
 
     def granted(self, lease: int) -> int:
         """The lease that an entry gets for the one asked for; 0 is a static entry, which version 2 does not make."""
@@ -114,6 +124,7 @@ _CHECKS: Final[tuple[tuple[_Check, int], ...]] = (
     (_foreign, 606),
     (_low, 606),
     (lambda rules, wanted, lease, caller: bool(wanted.remote_host) and rules.wildcard_remote_host_only, 726),
+    (lambda rules, wanted, lease, caller: wanted.external_port < rules.conflict_below, 718),
     (lambda rules, wanted, lease, caller: rules.same_port_only and wanted.external_port != wanted.internal_port, 724),
     (lambda rules, wanted, lease, caller: rules.permanent_leases_only and lease != 0, 725),
     (lambda rules, wanted, lease, caller: rules.finite_leases_only and lease == 0, 402),

@@ -24,12 +24,13 @@ class MappingTable:
     """The entries in their order, and the decision about every wish to change them.
 
     ``update_id`` is SystemUpdateID: one more for each change of a rule, whoever made it. A refresh that changes the
-    lease only is no change of the rule.
+    lease only is no change of the rule. ``vanished`` is whether the last :meth:`expire` took what nobody is told of.
     """
 
     def __init__(self, rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
         self.update_id = 1
+        self.vanished = False
         self._entries: dict[Key, Entry] = {}
         self._service: ServiceTemplate = TEMPLATES[f"urn:schemas-upnp-org:service:WANIPConnection:{self.rules.version}"]
 
@@ -127,14 +128,15 @@ class MappingTable:
 
     def expire(self, now: float) -> list[Entry]:
         """Delete the entries whose lease is over; return them."""
-        over = [entry for entry in self._entries.values() if entry.expires is not None and entry.expires <= now]
+        over = [entry for entry in self._entries.values() if any(time <= now for time in _ends(entry))]
+        self.vanished = any(entry.vanishes is not None and entry.vanishes <= now for entry in over)
         for entry in over:
             self._drop([entry])
         return over
 
     def next_expiry(self) -> float | None:
         """When the next lease is over, None while all entries are static."""
-        return min((entry.expires for entry in self._entries.values() if entry.expires is not None), default=None)
+        return min((time for entry in self._entries.values() for time in _ends(entry)), default=None)
 
     def clear(self) -> None:
         """Forget all but the rules made by other means: what a reboot does. ``update_id`` starts afresh."""
@@ -175,7 +177,7 @@ class MappingTable:
                 return 718
         if wanted.key not in self._entries and len(self._entries) >= self.rules.capacity:
             return self.rules.full_code
-        return 0
+        return self.rules.renewal_code if wanted.key in self._entries else 0
 
     def _free_port(self, wanted: Entry) -> int:
         if len(self._entries) >= self.rules.capacity:
@@ -191,9 +193,14 @@ class MappingTable:
         raise self._refusal(728)
 
     def _store(self, wanted: Entry, lease: int, now: float) -> Entry:
-        seconds = self.rules.granted(lease)
+        seconds, lifetime = self.rules.granted(lease), self.rules.lifetime_seconds
         stored = replace(wanted, expires=now + seconds if seconds else None, managed=True)
+        stored = replace(stored, vanishes=now + lifetime if lifetime else None)
+        if not self.rules.stores:
+            return stored
         before = self._entries.get(stored.key)
+        if before is not None and not self.rules.extends:
+            stored = replace(stored, expires=before.expires)
         if self.rules.overwrites_all:
             same = (
                 e
@@ -204,7 +211,7 @@ class MappingTable:
                 if entry.key != stored.key:
                     del self._entries[entry.key]
         self._entries[stored.key] = stored
-        if before is None or replace(before, expires=None) != replace(stored, expires=None):
+        if before is None or replace(before, expires=None, vanishes=None) != replace(stored, expires=None, vanishes=None):
             self.update_id += 1
         return stored
 
@@ -234,3 +241,8 @@ class MappingTable:
         for entry in entries:
             del self._entries[entry.key]
         self.update_id += 1
+
+
+def _ends(entry: Entry) -> tuple[float, ...]:
+    """When an entry goes: with its lease, or before."""
+    return tuple(time for time in (entry.expires, entry.vanishes) if time is not None)

@@ -12,13 +12,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from txigd.testing.model import DESCRIPTION_PATH as DESCRIPTION_PATH
+from txigd.testing.model import Model
 from txigd.testing.template import SERVICE_PREFIX, TEMPLATES, ServiceTemplate
 from txigd.upnp.description.service import Action, StateVariable
 from txigd.upnp.discovery.message import ALL, ROOT_DEVICE
 from txigd.upnp.xml import escape
 
 DEVICE_PREFIX: Final = "urn:schemas-upnp-org:device:"
-DESCRIPTION_PATH: Final = "/rootDesc.xml"
 CONNECTIONS: Final = ("IP", "PPP", "both-with-PPP-live", "both-with-IP-live")
 
 # service name -> (last part of control and event path, file of its SCPD, serviceId)
@@ -36,18 +37,27 @@ _TYPED = re.compile(r"(urn:[^:]+:(?:device|service):[^:]+):([0-9]{1,3})")
 
 @dataclass(frozen=True, slots=True)
 class ServiceNode:
-    """One service of the tree. Paths are absolute paths on the gateway, ``event_path`` empty if nothing is evented."""
+    """One service of the tree. Paths are absolute paths on the gateway, ``event_path`` empty if nothing is evented.
+
+    ``wan`` counts the WAN devices; services of another than the first have ``#2`` and so on in their key.
+    """
 
     template: ServiceTemplate
     service_id: str
     scpd_path: str
     control_path: str
     event_path: str
+    wan: int = 1
 
     @property
     def name(self) -> str:
         """The bare name, for example ``"WANIPConnection"``."""
         return self.template.name
+
+    @property
+    def key(self) -> str:
+        """What tells it apart on its gateway: the name, with a number behind it on further WAN devices."""
+        return self.name if self.wan == 1 else f"{self.name}#{self.wan}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +77,18 @@ class DeviceNode:
             yield from device.walk()
 
 
-def _service(name: str, version: int, prefix: str) -> ServiceNode:
+def _service(name: str, version: int, prefix: str, model: Model, wan: int = 1) -> ServiceNode:
     template = TEMPLATES[f"{SERVICE_PREFIX}{name}:{version}"]
     short, scpd, service_id = _PATHS[name]
-    event_path = f"{prefix}/evt/{short}" if template.evented else ""
+    if wan > 1:
+        short, scpd, service_id = f"{short}{wan}", f"{wan}{scpd}", f"{service_id.rstrip('1')}{wan}"
     return ServiceNode(
-        template, f"urn:upnp-org:serviceId:{service_id}", f"{prefix}/{scpd}", f"{prefix}/ctl/{short}", event_path
+        template,
+        f"urn:upnp-org:serviceId:{service_id}",
+        prefix + model.scpd.format(scpd),
+        prefix + model.control.format(short),
+        prefix + model.event.format(short) if template.evented else "",
+        wan,
     )
 
 
@@ -94,6 +110,9 @@ class Tree:
     :param connection: which connection services there are, one of :data:`CONNECTIONS`.
     :param prefix: put before every path but that of the description's own, for example ``"/3fa9"``.
     :param extra_services: whether the optional services of version 2 (firewall, protection, link) are there.
+    :param wans: how many WAN devices there are, each with a connection of its own (Q076).
+    :param announced_version: what SSDP says instead of ``version`` (Q072); 0 for the truth.
+    :param model: the facts of a make.
     """
 
     def __init__(
@@ -106,33 +125,57 @@ class Tree:
         prefix: str = "",
         extra_services: bool = True,
         config_id: int = 1,
+        wans: int = 1,
+        announced_version: int = 0,
+        model: Model | None = None,
     ) -> None:
         self.version = version
         self.prefix = prefix
         self.config_id = config_id
+        self.model = model or Model()
+        self._announced_version = announced_version or version
         extra = version >= 2 and extra_services
-        links = [_service("WANEthernetLinkConfig", 1, prefix)] if extra else []
-        if connection != "PPP":
-            links.append(_service("WANIPConnection", version, prefix))
-        if connection != "IP":
-            links.append(_service("WANPPPConnection", 1, prefix))
-        top = [_service("Layer3Forwarding", 1, prefix)]
+        top = [_service("Layer3Forwarding", 1, prefix, self.model)]
         if extra:
-            links.append(_service("WANIPv6FirewallControl", 1, prefix))
-            top.append(_service("DeviceProtection", 1, prefix))
-        common = _service("WANCommonInterfaceConfig", 1, prefix)
-        self.connection_device = DeviceNode(
-            f"{DEVICE_PREFIX}WANConnectionDevice:{version}", "WAN connection", embedded_udn(udn, 2), tuple(links)
-        )
-        wan = DeviceNode(
-            f"{DEVICE_PREFIX}WANDevice:{version}", "WAN", embedded_udn(udn, 1), (common,), (self.connection_device,)
-        )
+            top.append(_service("DeviceProtection", 1, prefix, self.model))
+        devices = tuple(self._wan(number, udn, connection, extra=extra) for number in range(1, wans + 1))
+        self.connection_device = devices[0].devices[0]
         self.root = DeviceNode(
-            f"{DEVICE_PREFIX}InternetGatewayDevice:{version}", friendly_name, udn, tuple(top), (wan,)
+            f"{DEVICE_PREFIX}InternetGatewayDevice:{version}", friendly_name, udn, tuple(top), devices
         )
         live = "WANPPPConnection" if connection in ("PPP", "both-with-PPP-live") else "WANIPConnection"
-        self.services: Mapping[str, ServiceNode] = {s.name: s for d in self.root.walk() for s in d.services}
+        self._index(live)
+
+    def _wan(self, number: int, udn: str, connection: str, *, extra: bool) -> DeviceNode:
+        def service(name: str, version: int = 1) -> ServiceNode:
+            return _service(name, version, self.prefix, self.model, number)
+
+        links = [service("WANEthernetLinkConfig")] if extra else []
+        if connection != "PPP":
+            links.append(service("WANIPConnection", self.version))
+        if connection != "IP":
+            links.append(service("WANPPPConnection"))
+        if extra and number == 1:
+            links.append(service("WANIPv6FirewallControl"))
+        inner = DeviceNode(
+            f"{DEVICE_PREFIX}WANConnectionDevice:{self.version}",
+            "WAN connection",
+            embedded_udn(udn, 2 * number),
+            tuple(links),
+        )
+        common = service("WANCommonInterfaceConfig")
+        return DeviceNode(
+            f"{DEVICE_PREFIX}WANDevice:{self.version}", "WAN", embedded_udn(udn, 2 * number - 1), (common,), (inner,)
+        )
+
+    def _index(self, live: str) -> None:
+        self.services: Mapping[str, ServiceNode] = {s.key: s for d in self.root.walk() for s in d.services}
         self.live_service = self.services[live]
+
+    @property
+    def description_path(self) -> str:
+        """Where the description stands."""
+        return self.prefix + self.model.description_path
 
     @property
     def default_connection(self) -> str:
@@ -153,6 +196,8 @@ class Tree:
             found += [(device.udn, device.udn), (device.device_type, device.udn)]
         for device in self.root.walk():
             found += [(kind, device.udn) for kind in dict.fromkeys(s.template.service_type for s in device.services)]
+        if self._announced_version < self.version:
+            found = [(re.sub(r"^(urn:.*):2$", r"\1:1", kind), udn) for kind, udn in found]
         return tuple(found)
 
     def answers(self, target: str) -> tuple[tuple[str, str], ...]:
@@ -170,10 +215,11 @@ class Tree:
 
     # -- documents -------------------------------------------------------------------------------------------------
 
-    def description(self, origin: str, *, urls: str = "path", url_base: bool = False) -> bytes:
+    def description(self, origin: str, *, urls: str = "path", url_base: bool = False, other_origin: str = "") -> bytes:
         """The device description.
 
         :param origin: ``http://ADDRESS:PORT`` of the gateway.
+        :param other_origin: that of its second port; a captured document may name it.
         :param urls: ``"path"`` for absolute paths, ``"relative"`` without leading slash, ``"absolute"`` for whole URLs.
         :param url_base: whether to name the origin in URLBase, which only version 1.0 of the architecture allows.
         """
@@ -204,8 +250,15 @@ class Tree:
         below = "".join(self._device(child, origin, urls) for child in device.devices)
         return (
             f"<device><deviceType>{device.device_type}</deviceType><friendlyName>{escape(device.friendly_name)}</friendlyName>"
-            "<manufacturer>txigd</manufacturer><modelDescription>simulated Internet gateway</modelDescription>"
-            f"<modelName>Simulated gateway</modelName><modelNumber>{self.version}</modelNumber>"
+            f"<manufacturer>{escape(self.model.manufacturer)}</manufacturer>"
+            + (
+                f"<manufacturerURL>{escape(url_text)}</manufacturerURL>"
+                if (url_text := self.model.manufacturer_url)
+                else ""
+            )
+            + f"<modelDescription>{escape(self.model.model_description)}</modelDescription>"
+            f"<modelName>{escape(self.model.model_name)}</modelName>"
+            f"<modelNumber>{escape(self.model.model_number or str(self.version))}</modelNumber>"
             f"<serialNumber>0</serialNumber><UDN>{escape(device.udn)}</UDN>"
             f"<serviceList>{services}</serviceList>"
             + (f"<deviceList>{below}</deviceList>" if below else "")
