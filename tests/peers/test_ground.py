@@ -16,7 +16,7 @@ class MissingTests(SynchronousTestCase):
         with (
             mock.patch.dict(os.environ, {"TXIGD_LAB": required}),
             mock.patch.object(ground, "SEARCH_PATH", "/nonexistent"),
-            mock.patch.object(ground, "VENV", ground.REPOSITORY / ".venvs" / "no-such"),
+            mock.patch.object(ground, "VENV", ground.VENV.parent / "no-such"),
         ):
             call = ground.require_programs if programs else ground.require_venv
             return str(self.assertRaises(kind, call, *programs))
