@@ -51,7 +51,7 @@ class RouterTests(IPv6Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout.strip()
 
-    def add(self, host: str = CLIENT, **more: object) -> str:
+    def add(self, **more: object) -> str:
         values: dict[str, object] = {
             "RemoteHost": "",
             "RemotePort": 0,
@@ -60,7 +60,7 @@ class RouterTests(IPv6Case):
             "Protocol": 6,
             "LeaseTime": 3600,
         }
-        return self.ask("AddPinhole", host, **{**values, **more})
+        return self.ask("AddPinhole", CLIENT, **{**values, **more})
 
     def test_bytes_come_through_a_pinhole_only(self) -> None:
         for protocol in ("TCP", "UDP"):
