@@ -12,11 +12,23 @@ import sys
 from txigd.testing.entry import Entry as Entry
 from txigd.testing.faults import WORDS as FAULTS
 from txigd.testing.gateway import SimulatedGateway as SimulatedGateway
+from txigd.testing.model import Model as Model
+from txigd.testing.quirks import QUIRKS as QUIRKS
 from txigd.testing.replay import Received as Received
 from txigd.testing.replay import ScriptedDevice as ScriptedDevice
 from txigd.testing.rules import Rules as Rules
 
-__all__ = ["FAULTS", "WAN_ADDRESS", "Entry", "Received", "Rules", "ScriptedDevice", "SimulatedGateway"]
+__all__ = [
+    "FAULTS",
+    "QUIRKS",
+    "WAN_ADDRESS",
+    "Entry",
+    "Model",
+    "Received",
+    "Rules",
+    "ScriptedDevice",
+    "SimulatedGateway",
+]
 
 # A WAN side of its own, where the system has one: a mapping from a port to the same port then leads to the server on
 # 127.0.0.1 and not back to the relay.

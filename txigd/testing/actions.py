@@ -27,13 +27,22 @@ Outputs = Mapping[str, Value]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One action request with checked arguments; ``caller`` is the address it came from."""
+    """One action request with checked arguments; ``caller`` is the address it came from.
+
+    ``service_key`` tells the service apart from others of its type; empty where there is one only.
+    """
 
     service: ServiceTemplate
     action: str
     arguments: Mapping[str, Value]
     caller: str
     now: float
+    service_key: str = ""
+
+    @property
+    def key(self) -> str:
+        """What :meth:`txigd.testing.state.State.line_of` asks for."""
+        return self.service_key or self.service.name
 
     def text(self, name: str) -> str:
         """A string argument."""
@@ -96,7 +105,7 @@ _BOTH = (IP, PPP)
 
 @does(_BOTH, "RequestConnection", "RequestTermination", "ForceTermination")
 def _connection(state: State, call: Call) -> Outputs:
-    state.line_of(call.service.name).act(call.action, call.service, call.now)
+    state.line_of(call.key).act(call.action, call.service, call.now)
     return {}
 
 
@@ -107,7 +116,7 @@ def _set_connection_type(state: State, call: Call) -> Outputs:
         raise call.refusal(601 if call.service.version >= 2 else 402)
     if state.read_only_type and call.service.version >= 2:
         raise call.refusal(731)
-    line = state.line_of(call.service.name)
+    line = state.line_of(call.key)
     if line.status not in (DISCONNECTED, UNCONFIGURED):
         raise call.refusal(703)
     line.connection_type = wanted
@@ -117,14 +126,14 @@ def _set_connection_type(state: State, call: Call) -> Outputs:
 @does(_BOTH, "GetConnectionTypeInfo")
 def _connection_type(state: State, call: Call) -> Outputs:
     return {
-        "NewConnectionType": state.line_of(call.service.name).connection_type,
+        "NewConnectionType": state.line_of(call.key).connection_type,
         "NewPossibleConnectionTypes": possible_types(call.service.name),
     }
 
 
 @does(_BOTH, "GetStatusInfo")
 def _status(state: State, call: Call) -> Outputs:
-    line = state.line_of(call.service.name)
+    line = state.line_of(call.key)
     return {
         "NewConnectionStatus": line.status,
         "NewLastConnectionError": line.last_error,
@@ -134,7 +143,7 @@ def _status(state: State, call: Call) -> Outputs:
 
 @does(_BOTH, "GetExternalIPAddress")
 def _external_address(state: State, call: Call) -> Outputs:
-    return {"NewExternalIPAddress": state.external_address(call.service.name)}
+    return {"NewExternalIPAddress": state.external_address(call.key)}
 
 
 @does(_BOTH, "GetNATRSIPStatus")
@@ -144,7 +153,7 @@ def _nat(state: State, call: Call) -> Outputs:
 
 @does(_BOTH, "SetAutoDisconnectTime", "SetIdleDisconnectTime", "SetWarnDisconnectDelay")
 def _set_time(state: State, call: Call) -> Outputs:
-    line = state.line_of(call.service.name)
+    line = state.line_of(call.key)
     name = call.action.removeprefix("Set")
     seconds = call.number(f"New{name}")
     if name == "AutoDisconnectTime":
@@ -158,7 +167,7 @@ def _set_time(state: State, call: Call) -> Outputs:
 
 @does(_BOTH, "GetAutoDisconnectTime", "GetIdleDisconnectTime", "GetWarnDisconnectDelay")
 def _time(state: State, call: Call) -> Outputs:
-    line = state.line_of(call.service.name)
+    line = state.line_of(call.key)
     return {
         "NewAutoDisconnectTime": line.auto_disconnect,
         "NewIdleDisconnectTime": line.idle_disconnect,

@@ -22,13 +22,14 @@ from txigd import log
 from txigd.errors import BadMessage
 from txigd.limits import DATAGRAM_OCTETS, SIMULATED_ANSWERS
 from txigd.testing import ssdp_sockets
+from txigd.testing.quirks import Played
 from txigd.testing.tree import Tree
-from txigd.testing.web import SERVER
 from txigd.upnp.discovery import message
 from txigd.upnp.url import IPAddress
 
 _log: Final = log.logger("txigd.testing")
 START_SECONDS: Final = (0.0, 0.25)  # the whole set is sent twice, as by miniupnpd
+STORM_SECONDS: Final = 1.0  # between byebyes of a gateway that says them all the time (Q035)
 LONGEST_MX: Final = 5  # UDA 1.1: a greater MX counts as 5
 
 
@@ -51,6 +52,7 @@ class Announcer:
     :param port: 1900, or another for tests that must not be heard.
     :param notify_seconds: between two sets of announcements; None for random times below half of max-age.
     :param answer_seconds: a multicast search is answered after a random time up to this, and up to its MX.
+    :param played: the habits of this gateway.
     :ivar problems: what could not be opened.
     """
 
@@ -68,8 +70,10 @@ class Announcer:
         notify_seconds: float | None,
         answer_seconds: float,
         random: Random,
+        played: Played | None = None,
     ) -> None:
         self.problems: list[str] = []
+        self._played = played or Played()
         self._reactor = reactor
         self._clock = clock
         self._tree = tree
@@ -84,6 +88,7 @@ class Announcer:
         self._ports: list[Any] = []
         self._calls: set[Any] = set()
         self._sender: _Listener | None = None
+        self._answerer: _Listener | None = None
 
     @property
     def search_port(self) -> int | None:
@@ -99,6 +104,13 @@ class Announcer:
         self._sender = self._adopt(
             lambda: ssdp_sockets.speaking(self._address, link_index=link_index, port=port), unicast=True
         )
+        self._answerer = self._sender
+        if "answers from another port" in self._played.traits:
+            self._answerer = self._adopt(
+                lambda: ssdp_sockets.speaking(self._address, link_index=link_index, port=0), unicast=True
+            )
+        if "no multicast" in self._played.traits:
+            return
         for group in ssdp_sockets.groups(self._address):
             made = partial(ssdp_sockets.listening, group, link=self._link, link_index=link_index, port=port)
             self._adopt(made, unicast=False)
@@ -114,7 +126,7 @@ class Announcer:
         self._calls.clear()
         if not silent:
             self.byebye()
-        ports, self._ports, self._sender = self._ports, [], None
+        ports, self._ports, self._sender, self._answerer = self._ports, [], None, None
         for port in ports:
             await defer.maybeDeferred(port.stopListening)
 
@@ -127,7 +139,7 @@ class Announcer:
                 udn,
                 about.location,
                 host=host,
-                server=SERVER,
+                server=self._tree().model.server,
                 max_age=about.max_age,
                 boot_id=about.boot_id,
                 config_id=about.config_id,
@@ -152,6 +164,12 @@ class Announcer:
         for seconds in START_SECONDS:
             self._later(seconds, self.alive)
         self._again()
+        if "byebye storm" in self._played.traits:
+            self._later(STORM_SECONDS, self._storm)
+
+    def _storm(self) -> None:
+        self.byebye()
+        self._later(STORM_SECONDS, self._storm)
 
     def _again(self) -> None:
         seconds = self._notify_seconds
@@ -172,17 +190,23 @@ class Announcer:
         self._calls.add(call)
 
     def _send_groups(self, written: Callable[[str, str, str], bytes]) -> None:
+        if "no multicast" in self._played.traits:
+            return
         pairs = self._tree().announcements()
         for group in ssdp_sockets.groups(self._address):
             host = ssdp_sockets.host_field(group, self._port)
-            self._send((written(target, udn, host) for target, udn in pairs), (str(group), self._port))
+            batch = self._played.sends(written(target, udn, host) for target, udn in pairs)
+            self._send(batch, (str(group), self._port))
 
-    def _send(self, datagrams: Iterable[bytes], to: tuple[str, int]) -> None:
-        if self._sender is None or self._sender.transport is None:
+    def _send(
+        self, datagrams: Iterable[bytes], to: tuple[str, int], by: Callable[[], _Listener | None] | None = None
+    ) -> None:
+        sender = by() if by else self._sender
+        if sender is None or sender.transport is None:
             return
         for datagram in datagrams:
             try:
-                self._sender.transport.write(datagram, to)
+                sender.transport.write(datagram, to)
             except OSError as error:  # the link is down or lost its address: a device can only try again
                 _log.debug("announcement not sent: {error}", error=error)
                 return
@@ -198,6 +222,8 @@ class Announcer:
         if search.kind is not message.Kind.SEARCH or search.man != message.DISCOVER:
             return
         pairs = self._tree().answers(search.target)
+        if not self._played.hears(datagram, unicast=unicast):
+            return
         if not pairs or len(self._calls) > SIMULATED_ANSWERS:
             return
         if unicast:
@@ -209,12 +235,12 @@ class Announcer:
     def _answer(self, pairs: tuple[tuple[str, str], ...], to: tuple[str, int]) -> None:
         about = self._announced()
         self._send(
-            (
+            self._played.sends(
                 message.answer(
                     target,
                     udn,
                     about.location,
-                    server=SERVER,
+                    server=self._tree().model.server,
                     date=datetimeToString(self._clock.seconds()).decode(),
                     max_age=about.max_age,
                     boot_id=about.boot_id,
@@ -224,6 +250,7 @@ class Announcer:
                 for target, udn in pairs
             ),
             to,
+            lambda: self._answerer,
         )
 
     # -- sockets ---------------------------------------------------------------------------------------------------

@@ -60,4 +60,5 @@ def _services(read: Collection[device.Service]) -> Iterator[ServiceNode]:
         targets = [
             place.target if place else "" for place in (service.scpd_url, service.control_url, service.event_url)
         ]
-        yield ServiceNode(template, service.service_id, *targets)
+        scpd, control, event = targets
+        yield ServiceNode(template, service.service_id, scpd, control, event)

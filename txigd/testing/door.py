@@ -58,6 +58,19 @@ class SizedRequest(_Request):  # type: ignore[misc]
 
 
 class _Connection(_Wrapper):  # type: ignore[misc]
+    """Keeps what came first, octet for octet, and in how many pieces."""
+
+    def __init__(self, factory: Any, wrapped: Any) -> None:
+        super().__init__(factory, wrapped)
+        self.heard = b""
+        self.pieces = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        self.pieces += 1
+        if len(self.heard) < SIMULATED_REQUEST_OCTETS:
+            self.heard += data
+        super().dataReceived(data)
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
         self.factory.left()

@@ -20,10 +20,13 @@ from twisted.internet.task import deferLater
 from txigd.errors import InvalidArgument
 from txigd.limits import SIMULATED_REQUESTS
 from txigd.testing.boot import Boot, Setup
+from txigd.testing.captured import CapturedTree
 from txigd.testing.entry import Entry
 from txigd.testing.faults import Fault, Faults
 from txigd.testing.line import CONNECTED, Line
+from txigd.testing.model import Model
 from txigd.testing.publisher import Subscription
+from txigd.testing.quirks import Played
 from txigd.testing.relay import Relay
 from txigd.testing.rules import Rules
 from txigd.testing.state import State
@@ -74,7 +77,15 @@ class SimulatedGateway(Service):
     :param extra_services: whether version 2 has its optional services too (IPv6 firewall, DeviceProtection, link).
     :param clock: tells the time and makes the timers instead of the reactor, for example a ``task.Clock``.
     :param random: source of the random delays.
-    :raises InvalidArgument: for a version or connection that there is not.
+    :param wans: how many WAN devices it has (Q076); the first is the one in use.
+    :param announced_version: what SSDP says of the version, 0 for the truth (Q072).
+    :param model: what it says of its make, and its paths; a captured description is served octet for octet.
+    :param description_path: where the description stands, if not where the model has it.
+    :param other_port: a second TCP port, 0 for any; None for no such unless a quirk or a model needs it.
+    :param quirks: ids of :data:`txigd.testing.QUIRKS`: habits of real gateways. What they set goes before other
+        arguments.
+    :raises InvalidArgument: for a version, connection or quirk that there is not, and for quirks that contradict each
+        other.
     """
 
     def __init__(
@@ -113,12 +124,22 @@ class SimulatedGateway(Service):
         extra_services: bool = True,
         clock: Any = None,
         random: Random | None = None,
+        wans: int = 1,
+        announced_version: int = 0,
+        model: Model | None = None,
+        description_path: str = "",
+        other_port: int | None = None,
+        quirks: Collection[str] = (),
     ) -> None:
+        played = Played(quirks)
+        option = played.options.get
+        version, connection = option("version", version), option("connection", connection)
         if version not in (1, 2):
             raise InvalidArgument(f"version {version!r}: there is InternetGatewayDevice 1 and 2")
         if connection not in CONNECTIONS:
             raise InvalidArgument(f"connection {connection!r}: use one of {', '.join(CONNECTIONS)}")
-        self.udn = udn or f"uuid:{uuid.uuid4()}"
+        self._played = played
+        self.udn = option("udn", udn) or f"uuid:{uuid.uuid4()}"
         self.version = version
         self.friendly_name = friendly_name
         self.silent_events = silent_events
@@ -126,19 +147,31 @@ class SimulatedGateway(Service):
         self._reactor = reactor
         self._clock = clock or reactor
         self._random = random or Random()
-        self._shape: dict[str, Any] = {"connection": connection, "extra_services": extra_services}
+        model = model or Model()
+        path = option("description_path", description_path)
+        self._shape: dict[str, Any] = {
+            "connection": connection,
+            "extra_services": extra_services,
+            "wans": option("wans", wans),
+            "announced_version": option("announced_version", announced_version),
+            "model": replace(model, description_path=path) if path else model,
+        }
+        if other_port is None and ("other port" in played.traits or len(model.captured) > 1):
+            other_port = 0
         self._setup = Setup(
             address=address,
             link=link,
             ssdp_port=ssdp_port if ssdp else 0,
             notify_seconds=notify_seconds,
             answer_seconds=answer_seconds,
-            max_age=max_age,
-            granted_seconds=granted_seconds,
+            max_age=option("max_age", max_age),
+            granted_seconds=option("granted_seconds", granted_seconds),
             urls=urls,
-            url_base=url_base,
+            url_base=option("url_base", url_base),
             check_host=check_host,
             old_tree=lambda prefix: self._tree(version=1, prefix=prefix),
+            played=played,
+            other_port=other_port,
         )
         self._next_port = http_port
         self._next_boot_id = int(self._clock.seconds()) % _BOOT_IDS or 1
@@ -149,19 +182,24 @@ class SimulatedGateway(Service):
         self._faults = Faults()
         for name, fault in _refusals(refuse).items():
             self._faults.set(name, fault)
+        for name, (fault, times) in played.faults.items():
+            self._faults.set(name, fault, times)
+        given = {
+            "permanent_leases_only": permanent_leases_only,
+            "same_port_only": same_port_only,
+            "min_lease": min_lease,
+            "max_lease": max_lease,
+            **played.rules,
+        }
         self._state = State(
-            self._tree(),
-            Line(external_ip, setup_seconds=setup_seconds),
-            replace(
-                rules or Rules(),
-                version=version,
-                permanent_leases_only=permanent_leases_only,
-                same_port_only=same_port_only,
-                min_lease=min_lease,
-                max_lease=max_lease,
-            ),
+            self._fresh_tree(),
+            Line(option("external_ip", external_ip), setup_seconds=setup_seconds),
+            replace(rules or Rules(), **{**given, "version": version}),
             hide_private_address=hide_private_address,
+            word=played.word,
         )
+        if model.document:
+            self.udn, self.friendly_name = self._state.tree.root.udn, self._state.tree.root.friendly_name
         self._relay = Relay(reactor, wan_address, self._state.traffic) if relay else None
         self._requests: deque[Seen] = deque(maxlen=SIMULATED_REQUESTS)
 
@@ -261,9 +299,9 @@ class SimulatedGateway(Service):
             await deferLater(self._clock, seconds)
         if not self.running:  # stopped meanwhile
             return
-        if new_port:
+        if new_port or "random port" in self._played.traits:
             self._next_port = 0
-            self._state.tree = self._tree(prefix=f"/{self._random.getrandbits(32):08x}")
+        self._state.tree = self._fresh_tree(random_paths=new_port)
         self._state.reboot(keep_mappings=keep_mappings)
         self._state.line.cut("ERROR_NONE")
         self._open()
@@ -295,7 +333,7 @@ class SimulatedGateway(Service):
             self._timer = None
         boot, self._boot = self._boot, None
         if boot is not None:
-            await boot.close(silent=silent)
+            await boot.close(silent=silent or "silent departure" in self._played.traits)
         if self._relay is not None:
             await self._relay.stop()
 
@@ -387,6 +425,7 @@ class SimulatedGateway(Service):
         """Make a changed state true: relay, events, timers. ``silent``: nobody is told."""
         now = self._clock.seconds()
         self._state.advance(now)
+        silent = silent or self._state.table.vanished
         if self._relay is not None and self._boot is not None:
             self._relay.follow(self._state.active_entries())
         if self._boot is not None:
@@ -397,7 +436,15 @@ class SimulatedGateway(Service):
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
+    def _fresh_tree(self, *, random_paths: bool = False) -> Tree:
+        """The tree of a new boot."""
+        if random_paths or "random paths" in self._played.traits:
+            return self._tree(prefix=f"/{self._random.getrandbits(32):08x}")
+        return self._tree(prefix=self._state.tree.prefix if self._last else "")
+
     def _tree(self, *, version: int = 0, prefix: str = "") -> Tree:
+        if self._shape["model"].document:
+            return CapturedTree(self._shape["model"])
         return Tree(
             version=version or self.version,
             udn=self.udn,

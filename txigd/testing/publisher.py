@@ -22,12 +22,14 @@ from txigd import log
 from txigd.errors import SubscriptionError
 from txigd.limits import HTTP_CONNECT_SECONDS, SIMULATED_EVENTS, SIMULATED_NOTIFY_SECONDS, SIMULATED_SUBSCRIBERS
 from txigd.testing.faults import GARBAGE, Faults
+from txigd.testing.quirks import Played
 from txigd.upnp.eventing import gena
 from txigd.upnp.url import DeviceURL, IPAddress, with_zone
 
 _log: Final = log.logger("txigd.testing")
 RETRY_SECONDS: Final = (1.0, 2.0)  # then the event is given up; its SEQ shows the gap
 LONGEST_SECONDS: Final = 86_400
+SWAPPED_SECONDS: Final = 0.3  # how long an event waits for the one that is to leave before it (Q162)
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +44,7 @@ class Subscription:
     delivered: int = 0
     waiting: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=SIMULATED_EVENTS))
     sending: defer.Deferred[None] | None = None
+    held: tuple[int, bytes] | None = None
 
 
 class Publisher:
@@ -50,6 +53,7 @@ class Publisher:
     :param clock: tells the time and makes the timers.
     :param address: the gateway's address; NOTIFYs come from it.
     :param granted_seconds: what every subscription is granted; None for what was asked.
+    :param played: the habits of this gateway.
     """
 
     def __init__(
@@ -60,7 +64,10 @@ class Publisher:
         *,
         address: str,
         granted_seconds: int | None = None,
+        played: Played | None = None,
     ) -> None:
+        self._played = played or Played()
+        self._traits = self._played.traits
         self._reactor = reactor
         self._clock = clock
         self._faults = faults
@@ -77,6 +84,11 @@ class Publisher:
         self._prune()
         return tuple(self._subscriptions.values())
 
+    @property
+    def busy(self) -> bool:
+        """Whether a NOTIFY waits for its answer."""
+        return bool(self._open)
+
     def subscribe(self, service: str, headers: gena.Headers, sender: IPAddress) -> tuple[Subscription, int, bool]:
         """A SUBSCRIBE request.
 
@@ -91,12 +103,25 @@ class Publisher:
         if request.sid:
             found = self._find(request.sid, service)
             found.expires = self._clock.seconds() + seconds
-            return found, seconds, False
+            return self._renewed(found), seconds, "renewal is a subscription" in self._traits
         if len(self._subscriptions) >= SIMULATED_SUBSCRIBERS:
             raise SubscriptionError(503)
-        made = Subscription(f"uuid:{uuid.uuid4()}", service, request.callbacks, self._clock.seconds() + seconds)
+        made = Subscription(self._sid(), service, request.callbacks, self._clock.seconds() + seconds)
         self._subscriptions[made.sid] = made
         return made, seconds, True
+
+    def _sid(self) -> str:
+        return uuid.uuid4().hex if "plain SID" in self._traits else f"uuid:{uuid.uuid4()}"
+
+    def _renewed(self, found: Subscription) -> Subscription:
+        """The same, the same under another SID (Q166), or one more (Q169)."""
+        if "renewal is a subscription" in self._traits:
+            found = Subscription(self._sid(), found.service, found.callbacks, found.expires)
+        elif "new SID on renewal" in self._traits:
+            del self._subscriptions[found.sid]
+            found.sid = self._sid()
+        self._subscriptions[found.sid] = found
+        return found
 
     def unsubscribe(self, service: str, headers: gena.Headers) -> None:
         """An UNSUBSCRIBE request. :raises SubscriptionError: 400 or 412."""
@@ -105,7 +130,8 @@ class Publisher:
 
     def greet(self, subscription: Subscription, values: Mapping[str, str]) -> None:
         """Send the initial event with all evented variables."""
-        self._queue(subscription, values)
+        if "no initial event" not in self._traits:
+            self._queue(subscription, values)
 
     def publish(self, service: str, values: Mapping[str, str], *, silent: bool = False) -> None:
         """Tell the subscribers which of these values are new; none, and nothing is sent.
@@ -149,16 +175,42 @@ class Publisher:
     # -- delivery --------------------------------------------------------------------------------------------------
 
     def _queue(self, subscription: Subscription, values: Mapping[str, str]) -> None:
+        if "one at a time" in self._traits and subscription.sending is not None:
+            return
         seq = subscription.next_seq
         subscription.next_seq = gena.following(seq)
+        if "gaps" in self._traits and seq % 2:
+            return
         fault = self._faults.take("NOTIFY")
         if fault == "skip":
             return
         body = gena.propertyset(values)
         if fault is not None and fault != "twice":
             body = fault if isinstance(fault, bytes) else GARBAGE
+        if "out of order" in self._traits and seq:
+            self._swap(subscription, seq, body)
+            return
         subscription.waiting.extend([(seq, body)] * (2 if fault == "twice" else 1))
-        if subscription.sending is None:
+        self._go_on(subscription)
+
+    def _swap(self, subscription: Subscription, seq: int, body: bytes) -> None:
+        """Let this event wait for the next one, or leave before the one that waits (Q162)."""
+
+        def alone() -> None:
+            held, subscription.held = subscription.held, None
+            if held is not None and subscription.sid in self._subscriptions:
+                subscription.waiting.append(held)
+                self._go_on(subscription)
+
+        if subscription.held is None:
+            subscription.held = seq, body
+            self._clock.callLater(SWAPPED_SECONDS, alone)
+        else:
+            subscription.waiting.append((seq, body))
+            alone()
+
+    def _go_on(self, subscription: Subscription) -> None:
+        if subscription.sending is None and subscription.waiting:
             subscription.sending = defer.ensureDeferred(self._deliver(subscription))
             subscription.sending.addErrback(self._gave_up)
 
@@ -171,7 +223,8 @@ class Publisher:
             while subscription.waiting and subscription.sid in self._subscriptions:
                 seq, body = subscription.waiting.popleft()
                 status = await self._send(subscription, seq, body)
-                if status == 412:
+                failed = not 200 <= status < 300 and "drops who failed" in self._traits
+                if status == 412 or failed:
                     self._subscriptions.pop(subscription.sid, None)
                     subscription.waiting.clear()
                 elif 200 <= status < 300:
@@ -181,7 +234,8 @@ class Publisher:
 
     async def _send(self, subscription: Subscription, seq: int, body: bytes) -> int:
         """Send one event: every CALLBACK in its order, all again after a pause. 0 where nobody answered."""
-        for pause in (*RETRY_SECONDS, None):
+        pauses = () if "drops who failed" in self._traits else RETRY_SECONDS
+        for pause in (*pauses, None):
             for callback in subscription.callbacks:
                 status = await self._post(callback, gena.notify_headers(subscription.sid, seq), body)
                 if status:
@@ -194,7 +248,7 @@ class Publisher:
         fields = [("HOST", url.authority), *headers, ("CONTENT-LENGTH", str(len(body))), ("CONNECTION", "close")]
         head = "".join(f"{name}: {value}\r\n" for name, value in fields)
         message = f"NOTIFY {url.target} HTTP/1.1\r\n{head}\r\n".encode() + body
-        factory = _NotifyFactory(message)
+        factory = _NotifyFactory(self._played.notify(message))
         connector = self._reactor.connectTCP(
             str(with_zone(url.host, self._zone)),
             url.port,
@@ -266,6 +320,8 @@ class _Notify(Protocol):
     def connectionMade(self) -> None:
         assert self.transport is not None
         self.transport.write(self._mine.message)
+        if b"\r\ncontent-length:" not in self._mine.message.lower():  # then its end is where we stop (Q178)
+            self.transport.loseWriteConnection()  # type: ignore[attr-defined]
 
     def dataReceived(self, data: bytes) -> None:
         assert self.transport is not None

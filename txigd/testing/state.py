@@ -7,6 +7,7 @@ Sources: IGD:1 and IGD:2, the evented variables of each service.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +30,7 @@ class State:
     :ivar read_only_type: whether SetConnectionType answers 731 (IGD:2).
     :ivar hide_private_address: a private external address counts as unknown, and nothing is mapped, as by miniupnpd.
     :ivar user_name: of the PPP login.
+    :ivar word: from a variable's name and value to what is told of it, in events.
     """
 
     tree: Tree
@@ -37,21 +39,25 @@ class State:
     read_only_type: bool = False
     hide_private_address: bool = False
     user_name: str = "user"
+    word: Callable[[str, str], str] = lambda name, value: value
 
     def __post_init__(self) -> None:
         self.table = MappingTable(self.rules)
         self.pinholes = PinholeTable()
         self.traffic = Traffic()
         self.idle_line = Line("0.0.0.0", status=UNCONFIGURED, unknown_address="0.0.0.0")
+        self.second_line = Line("", unknown_address="0.0.0.0")
         self.default_connection = self.tree.default_connection
 
-    def line_of(self, service_name: str) -> Line:
-        """The line of a connection service: the one in use, or the idle one."""
-        return self.line if service_name == self.tree.live_service.name else self.idle_line
+    def line_of(self, service_key: str) -> Line:
+        """The line of a connection service: the one in use, the idle one, or that of further WAN devices."""
+        if "#" in service_key:
+            return self.second_line
+        return self.line if service_key == self.tree.live_service.key else self.idle_line
 
-    def external_address(self, service_name: str) -> str:
+    def external_address(self, service_key: str) -> str:
         """ExternalIPAddress of a connection service."""
-        line = self.line_of(service_name)
+        line = self.line_of(service_key)
         address = line.external_address
         if self.hide_private_address and address and line is self.line and _is_private(address):
             return line.unknown_address
@@ -60,21 +66,21 @@ class State:
     @property
     def can_map(self) -> bool:
         """Whether an external address is known, without which nothing can be mapped."""
-        return self.external_address(self.tree.live_service.name) not in ("", "0.0.0.0")
+        return self.external_address(self.tree.live_service.key) not in ("", "0.0.0.0")
 
     def active_entries(self) -> list[Entry]:
         """The mappings that let traffic through now."""
         return [entry for entry in self.table if entry.enabled] if self.line.is_connected else []
 
-    def evented(self, service_name: str) -> dict[str, str]:
+    def evented(self, service_key: str) -> dict[str, str]:
         """The evented variables of a service and their values."""
-        template = self.tree.services[service_name].template
-        if service_name in CONNECTION_SERVICES:
-            line = self.line_of(service_name)
+        service = self.tree.services[service_key]
+        if service.name in CONNECTION_SERVICES:
+            line = self.line_of(service_key)
             values = {
-                "PossibleConnectionTypes": possible_types(service_name),
+                "PossibleConnectionTypes": possible_types(service.name),
                 "ConnectionStatus": line.status,
-                "ExternalIPAddress": self.external_address(service_name),
+                "ExternalIPAddress": self.external_address(service_key),
                 "PortMappingNumberOfEntries": str(len(self.table)),
                 "SystemUpdateID": str(self.table.update_id),
             }
@@ -89,7 +95,7 @@ class State:
                 "InboundPinholeAllowed": _bit(self.pinholes.inbound_allowed),
                 "SetupReady": "1",
             }
-        return {name: values[name] for name in template.evented}
+        return {name: self.word(name, values[name]) for name in service.template.evented}
 
     @property
     def link_status(self) -> str:

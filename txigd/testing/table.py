@@ -211,7 +211,9 @@ class MappingTable:
                 if entry.key != stored.key:
                     del self._entries[entry.key]
         self._entries[stored.key] = stored
-        if before is None or replace(before, expires=None, vanishes=None) != replace(stored, expires=None, vanishes=None):
+        if before is None or replace(before, expires=None, vanishes=None) != replace(
+            stored, expires=None, vanishes=None
+        ):
             self.update_id += 1
         return stored
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
+from twisted.web.http import RESPONSES
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
@@ -22,15 +23,17 @@ from txigd.limits import SIMULATED_REQUEST_OCTETS
 from txigd.testing import control
 from txigd.testing.faults import GARBAGE, LATE_SECONDS, PAGE, Fault, Faults
 from txigd.testing.publisher import Publisher
+from txigd.testing.quirks import Asked, Played
 from txigd.testing.state import State
-from txigd.testing.tree import DESCRIPTION_PATH, ServiceNode
+from txigd.testing.tree import ServiceNode
 from txigd.upnp.control import soap
 from txigd.upnp.eventing import gena
 from txigd.upnp.xml import escape
 
-SERVER: Final = "Linux/6.1 UPnP/1.1 txigd/1.0"
 _XML: Final = 'text/xml; charset="utf-8"'
 _HTML: Final = "text/html; charset=utf-8"
+BLOCKED_SECONDS: Final = 0.01
+EARLY_SECONDS: Final = 0.5  # by which an event comes before its grant (Q157)
 Headers = tuple[tuple[str, str], ...]
 
 
@@ -55,13 +58,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer to be written; ``then`` runs after it is."""
+    """An answer to be written, after ``wait`` seconds; ``then`` runs after it is."""
 
     status: int
     body: bytes = b""
     content_type: str = ""
     headers: Headers = ()
     then: Callable[[], None] | None = None
+    wait: float = 0.0
 
 
 @implementer(IResource)
@@ -70,11 +74,11 @@ class Web:
 
     :param requests: the log, bounded by its maker.
     :param changed: called after each control request, for what the request changed to be made true elsewhere.
-    :param authority: tells the host and port that HOST must name; None switches that check off.
+    :param authority: tells the hosts and ports of which HOST must name one; None switches that check off.
+    :param played: the habits of this gateway.
     """
 
     isLeaf = True
-    server = SERVER
 
     def __init__(
         self,
@@ -85,8 +89,9 @@ class Web:
         requests: deque[Seen],
         *,
         changed: Callable[[], None],
-        authority: Callable[[], str] | None,
-        description: Callable[[str], bytes],
+        authority: Callable[[], Collection[str]] | None,
+        description: Callable[[str, str], bytes],
+        played: Played,
     ) -> None:
         self.requests = requests
         self._clock = clock
@@ -96,7 +101,9 @@ class Web:
         self._changed = changed
         self._authority = authority
         self._description = description
+        self._played = played
         self._late: set[Any] = set()
+        self._running = 0
 
     def getChildWithDefault(self, name: bytes, request: Any) -> Web:
         """Not called: this is a leaf."""
@@ -125,12 +132,64 @@ class Web:
             self._write(request, seen, Page(404))
             return NOT_DONE_YET
         names, answer = route(self, seen)
-        fault = self._faults.take(*names)
-        if fault is None:
-            self._write(request, seen, answer())
-        else:
-            self._fail(request, seen, fault, answer, is_action=bool(seen.action))
+        if not self._played:
+            self._answer(request, seen, self._faults.take(*names), answer)
+            return NOT_DONE_YET
+        self._running += 1
+        asked = request.asked = self._asked(request, seen)
+        fault, seconds = self._faults.take(*names) or self._played.asked(asked), self._played.held(asked)
+
+        def carry_out() -> None:
+            self._running -= 1
+            if not gone:
+                self._answer(request, seen, fault, answer)
+
+        gone: list[bool] = []
+        request.notifyFinish().addErrback(lambda _: gone.append(True))
+        self._when_free(seconds, carry_out)
         return NOT_DONE_YET
+
+    def _answer(self, request: Any, seen: Seen, fault: Fault | None, answer: Callable[[], Page]) -> None:
+        if fault is not None:
+            self._fail(request, seen, fault, answer, is_action=bool(seen.action))
+            return
+        page = answer()
+        if page.wait:
+            self._write_late(request, seen, page, page.wait)
+        else:
+            self._write(request, seen, page)
+
+    def _when_free(self, seconds: float, carry_out: Callable[[], None]) -> None:
+        """At once, after a while, or when no NOTIFY of ours waits for its answer (Q175)."""
+        blocked = "blocks in NOTIFY" in self._played.traits and self._publisher.busy
+        if not seconds and not blocked:
+            carry_out()
+            return
+
+        def again() -> None:
+            self._late.discard(call)
+            self._when_free(0.0, carry_out)
+
+        call = self._clock.callLater(seconds or BLOCKED_SECONDS, again)
+        self._late.add(call)
+
+    def _asked(self, request: Any, seen: Seen) -> Asked:
+        places = (lambda node: node.control_path, lambda node: node.event_path)
+        found = (self._service(seen.path, place) for place in places)
+        service = next((node for node in found if node is not None), None)
+        transport = request.channel.transport
+        return Asked(
+            seen.method,
+            seen.path,
+            transport.heard.partition(b"\r\n\r\n")[0],
+            seen.body,
+            seen.action,
+            seen.arguments,
+            service.template.service_type if service else "",
+            transport.pieces,
+            self._running,
+            seen.peer,
+        )
 
     def _look(self, request: Any) -> Seen:
         headers = tuple(
@@ -152,16 +211,19 @@ class Web:
     def _is_ours(self, request: Any) -> bool:
         assert self._authority is not None
         host = (request.getHeader("host") or "").strip().lower()
-        ours = self._authority()
-        return host in (ours, f"localhost:{ours.rpartition(':')[2]}")
+        return any(host in (ours, f"localhost:{ours.rpartition(':')[2]}") for ours in self._authority())
 
     def _write(self, request: Any, seen: Seen, page: Page) -> None:
         seen.status = page.status
         request.channel.persistent = False
         request.setResponseCode(page.status)
-        fields = [("Server", self.server), ("Ext", ""), ("Connection", "close"), *page.headers]
+        server = self._state.tree.model.server
+        fields = [("Server", server), ("Ext", ""), ("Connection", "close"), *page.headers]
         if page.content_type:
             fields.append(("Content-Type", page.content_type))
+        if self._played.rewrites:
+            self._write_octets(request, page, fields)
+            return
         for name, value in fields:
             request.setHeader(name, value)
         request.setHeader("Content-Length", str(len(page.body)))
@@ -169,6 +231,19 @@ class Web:
         if seen.method != "HEAD":
             request.write(page.body)
         request.finish()
+        if page.then is not None:
+            page.then()
+
+    def _write_octets(self, request: Any, page: Page, fields: Headers | list[tuple[str, str]]) -> None:
+        """The reply as the habits of this gateway make it."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+        head = f"HTTP/1.1 {page.status} {RESPONSES.get(page.status, b'OK').decode()}\r\n{lines}"
+        octets = f"{head}Content-Length: {len(page.body)}\r\n\r\n".encode() + page.body
+        asked = getattr(request, "asked", None)
+        transport = request.channel.transport
+        transport.write(self._played.reply(octets, asked) if asked else octets)
+        if "stays open" not in self._played.traits:
+            transport.loseConnection()
         if page.then is not None:
             page.then()
 
@@ -187,7 +262,7 @@ class Web:
         elif fault == "reset":
             transport.abortConnection()
         elif fault == "late":
-            self._write_late(request, seen, answer())
+            self._write_late(request, seen, answer(), LATE_SECONDS)
         elif fault != "hang":
             transport.write(fault if isinstance(fault, bytes) else self._last_words(fault, answer))
             transport.loseConnection()
@@ -205,7 +280,7 @@ class Web:
         fields = f"Content-Type: {page.content_type}\r\nContent-Length: {len(page.body)}\r\n"
         return f"HTTP/1.1 {page.status} OK\r\n{fields}\r\n".encode() + page.body[: len(page.body) // 2]
 
-    def _write_late(self, request: Any, seen: Seen, page: Page) -> None:
+    def _write_late(self, request: Any, seen: Seen, page: Page, seconds: float) -> None:
         if page.then is not None:
             page.then()
         gone: list[bool] = []
@@ -216,7 +291,7 @@ class Web:
             if not gone:
                 self._write(request, seen, Page(page.status, page.body, page.content_type, page.headers))
 
-        call = self._clock.callLater(LATE_SECONDS, write)
+        call = self._clock.callLater(seconds, write)
         self._late.add(call)
 
     # -- routes: what a request goes by, and how it is answered --------------------------------------------------------
@@ -225,14 +300,17 @@ class Web:
         path = seen.path.partition("?")[0]
 
         def answer() -> Page:
-            if path == self._state.tree.prefix + DESCRIPTION_PATH:
+            if path == self._state.tree.description_path or path in self._played.paths:
                 agent = {name.lower(): value for name, value in seen.headers}.get("user-agent", "")
-                return Page(200, self._description(agent), _XML)
+                return Page(200, self._description(agent, path), _XML)
+            if path in self._played.documents:
+                return Page(200, self._played.documents[path], _XML)
             if path == "/":
                 return Page(200, self._presentation(), _HTML)
             for service in self._state.tree.services.values():
                 if path == service.scpd_path:
-                    return Page(200, self._state.tree.scpd(service, control.implemented(service.name)), _XML)
+                    document = self._state.tree.scpd(service, control.implemented(service.name))
+                    return Page(200, self._played.scpd(document), _XML)
             known = {p for s in self._state.tree.services.values() for p in (s.control_path, s.event_path)}
             return Page(405 if path in known else 404)
 
@@ -249,7 +327,10 @@ class Web:
         def answer() -> Page:
             now = self._clock.seconds()
             self._state.advance(now)
-            reply = control.answer(self._state, service, request, caller=seen.peer, now=now)
+            reply = control.answer(self._state, service, request, caller=seen.peer, now=now, played=self._played)
+            if self._played:
+                asked = Asked(seen.method, seen.path, action=seen.action, arguments=seen.arguments)
+                reply = self._played.answers(reply, asked)
             seen.error = reply.error
             return Page(reply.status, reply.body, _XML, then=self._changed)
 
@@ -257,7 +338,7 @@ class Web:
 
     def _subscribe(self, seen: Seen) -> tuple[tuple[str, ...], Callable[[], Page]]:
         renewing = any(name.lower() == "sid" for name, _ in seen.headers)
-        service = self._service(seen.path, lambda node: node.event_path)
+        service = self._publishing(seen.path)
 
         def answer() -> Page:
             if service is None:
@@ -265,24 +346,27 @@ class Web:
             self._changed()
             try:
                 made, seconds, is_new = self._publisher.subscribe(
-                    service.name, seen.headers, ipaddress.ip_address(seen.peer)
+                    service.key, seen.headers, ipaddress.ip_address(seen.peer)
                 )
             except SubscriptionError as error:
                 return Page(error.status)
-            values = self._state.evented(service.name)
+            values = self._state.evented(service.key)
             greet = (lambda: self._publisher.greet(made, values)) if is_new else None
-            return Page(200, headers=tuple(gena.grant_headers(made.sid, seconds)), then=greet)
+            granted = tuple(gena.grant_headers(made.sid, seconds))
+            if "early event" in self._played.traits:
+                return Page(200, headers=granted, then=greet, wait=EARLY_SECONDS)
+            return Page(200, headers=granted, then=greet)
 
         return ("RENEW" if renewing else "SUBSCRIBE", seen.path), answer
 
     def _unsubscribe(self, seen: Seen) -> tuple[tuple[str, ...], Callable[[], Page]]:
-        service = self._service(seen.path, lambda node: node.event_path)
+        service = self._publishing(seen.path)
 
         def answer() -> Page:
             if service is None:
                 return Page(404)
             try:
-                self._publisher.unsubscribe(service.name, seen.headers)
+                self._publisher.unsubscribe(service.key, seen.headers)
             except SubscriptionError as error:
                 return Page(error.status)
             return Page(200)
@@ -290,7 +374,18 @@ class Web:
         return ("UNSUBSCRIBE", seen.path), answer
 
     def _service(self, path: str, where: Callable[[ServiceNode], str]) -> ServiceNode | None:
-        return next((s for s in self._state.tree.services.values() if path and where(s) == path), None)
+        """The service at a path; a query is looked at only where a captured description has one."""
+        for wanted in (path, path.partition("?")[0]):
+            for service in self._state.tree.services.values():
+                if wanted and where(service) == wanted:
+                    return service
+        return None
+
+    def _publishing(self, path: str) -> ServiceNode | None:
+        found = self._service(path, lambda node: node.event_path)
+        if found is None and "events at control" in self._played.traits:
+            found = self._service(path, lambda node: node.control_path if node.event_path else "")
+        return found
 
     def _presentation(self) -> bytes:
         state = self._state
@@ -301,7 +396,7 @@ class Web:
             for entry in state.table
         )
         name = escape(state.tree.root.friendly_name)
-        line = f"{state.line.status}, {escape(state.external_address(state.tree.live_service.name))}"
+        line = f"{state.line.status}, {escape(state.external_address(state.tree.live_service.key))}"
         return (
             f"<!DOCTYPE html><title>{name}</title><h1>{name}</h1><p>{line}</p>"
             f"<table><tr><th>protocol<th>port<th>to<th>for<th>seconds left{rows}</table>"

@@ -75,6 +75,7 @@ class Played:
         _joined(pairs, lambda quirk: dict.fromkeys(quirk.slots, quirk), "")
         self.traits = frozenset(trait for quirk in self._quirks for trait in quirk.traits)
         self.paths = tuple(path for quirk in self._quirks for path in quirk.paths)
+        self.documents: Mapping[str, bytes] = _joined(pairs, lambda quirk: quirk.documents, "the document")
         self.rewrites = any(quirk.reply or quirk.framing for quirk in self._quirks) or "stays open" in self.traits
         self.scene = Scene()
 

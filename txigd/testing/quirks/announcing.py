@@ -13,6 +13,13 @@ from txigd.testing.quirks.searching import is_answer, of_device
 LOCATION: Final = "LOCATION"
 _BOOT: Final = re.compile(rb"(\r\n(?:NEXT)?BOOTID\.UPNP\.ORG: )[0-9]+")
 _WPS: Final = b"urn:schemas-wifialliance-org:device:WFADevice:1"
+_WPS_DESCRIPTION: Final = (
+    b'<?xml version="1.0"?><root xmlns="urn:schemas-upnp-org:device-1-0"><specVersion><major>1</major><minor>0</minor>'
+    b"</specVersion><device><deviceType>"
+    + _WPS
+    + b"</deviceType><friendlyName>WFADevice</friendlyName><UDN>uuid:wps-daemon"
+    b"</UDN></device></root>"
+)
 _Batch = Callable[[list[bytes], Scene], list[bytes]]
 
 
@@ -200,7 +207,11 @@ ANNOUNCING: Final[Mapping[str, Quirk]] = MappingProxyType(
         "Q038": Quirk("one device under two LOCATIONs", sends=_two_places, paths=("/igd2desc.xml",)),
         "Q039": Quirk("HOST, DATE, SERVER and 01-NLS differ between copies", sends=_varied),
         "Q040": Quirk("01-NLS and OPT for BOOTID", sends=_each(_boot_by_nls), slots=frozenset({"BOOTID"})),
-        "Q041": Quirk("a second daemon of the router answers first, with a description of WPS", sends=_two_daemons),
+        "Q041": Quirk(
+            "a second daemon of the router answers first, with a description of WPS",
+            sends=_two_daemons,
+            documents={"/WFADevice.xml": _WPS_DESCRIPTION},
+        ),
         "Q042": Quirk(
             "ssdp:update and another BOOTID at each set of announcements", sends=_updates, slots=frozenset({"BOOTID"})
         ),

@@ -153,6 +153,7 @@ DOCUMENTS: Final[Mapping[str, Quirk]] = MappingProxyType(
         "Q063": Quirk(
             "control URLs are on another port than the description",
             description=_urls(lambda url, scene: scene.other_origin.encode() + path_of(url)),
+            traits=frozenset({"other port"}),
             slots=_CONTROL,
         ),
         "Q064": Quirk(
@@ -178,7 +179,12 @@ DOCUMENTS: Final[Mapping[str, Quirk]] = MappingProxyType(
             options={"description_path": "/dyndev/uuid:000625d8-095f/desc.xml"},
             slots=_CONTROL,
         ),
-        "Q068": Quirk("eventSubURL equals controlURL", description=_events_at_control, slots=frozenset({"event URLs"})),
+        "Q068": Quirk(
+            "eventSubURL equals controlURL",
+            description=_events_at_control,
+            traits=frozenset({"events at control"}),
+            slots=frozenset({"event URLs"}),
+        ),
         "Q068b": Quirk(
             "eventSubURL is empty",
             description=_octets(lambda d: re.sub(rb"<eventSubURL>[^<]*<", b"<eventSubURL><", d)),
@@ -189,6 +195,7 @@ DOCUMENTS: Final[Mapping[str, Quirk]] = MappingProxyType(
         "Q071": Quirk(
             "a WANPPPConnection:2, of which no specification knows",
             options={"connection": "PPP"},
+            traits=frozenset({"speaks any version"}),
             description=_octets(lambda d: d.replace(b"service:WANPPPConnection:1", b"service:WANPPPConnection:2")),
         ),
         "Q072": Quirk("SSDP speaks of version 1, the description of 2", options={"announced_version": 1, "version": 2}),

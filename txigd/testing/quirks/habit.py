@@ -19,8 +19,6 @@ from txigd.testing.control import Answer
 from txigd.testing.faults import Fault
 from txigd.testing.state import State
 
-NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-
 #: Words about order and sockets, and what the servers do for them.
 TRAITS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -41,6 +39,9 @@ TRAITS: Final[Mapping[str, str]] = MappingProxyType(
         "blocks in NOTIFY": "no request is answered while a NOTIFY waits for its answer",
         "random paths": "every boot has a prefix of its own before all paths",
         "random port": "every boot has another port",
+        "other port": "a second port is listened on",
+        "events at control": "SUBSCRIBE is taken at control URLs",
+        "speaks any version": "services answer to every version of their type",
     }
 )
 
@@ -111,6 +112,7 @@ class Quirk:
     :ivar traits: of :data:`TRAITS`.
     :ivar slots: what it takes for itself: two quirks with the same one contradict each other.
     :ivar paths: further paths at which the description stands.
+    :ivar documents: other documents, by path.
     :ivar setup: changes the state at each boot.
     :ivar hears: whether a search is listened to: its octets, whether it came by unicast, the scene.
     :ivar sends: a batch of datagrams to the one that leaves instead.
@@ -128,12 +130,13 @@ class Quirk:
     """
 
     says: str
-    options: Mapping[str, Any] = NOTHING
-    rules: Mapping[str, Any] = NOTHING
-    faults: Mapping[str, tuple[Fault, int | None]] = NOTHING
+    options: Mapping[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    faults: Mapping[str, tuple[Fault, int | None]] = field(default_factory=dict)
     traits: frozenset[str] = frozenset()
     slots: frozenset[str] = frozenset()
     paths: tuple[str, ...] = ()
+    documents: Mapping[str, bytes] = field(default_factory=dict)
     setup: Callable[[State, Scene], None] | None = None
     hears: Callable[[bytes, bool, Scene], bool] | None = None
     sends: Callable[[list[bytes], Scene], Sequence[bytes]] | None = None
