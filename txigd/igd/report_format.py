@@ -150,7 +150,7 @@ def _read_octets(given: Any, where: str) -> bytes:
 
 
 _TEXT: Final = _Form(_same, _read_text)
-_SECONDS: Final = _Form(lambda value: round(value, 3), _read_seconds)
+_SECONDS: Final = _Form(lambda value: round(float(value), 3), _read_seconds)
 _COUNT: Final = _Form(_same, _read_count)
 _TRUTH: Final = _Form(_same, _read_truth)
 _OCTETS: Final = _Form(_write_octets, _read_octets)

@@ -26,7 +26,7 @@ MAC: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4,6}[
 DOTTED_MAC: Final = re.compile(rb"(?<![0-9a-f.])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}(?![0-9a-f.])", _I)
 _HEX: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{12,}(?![0-9a-f])", _I)
 _QUAD: Final = re.compile(rb"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])")
-_V6: Final = re.compile(rb"(?:(?<![0-9a-z:.])|(?<=[g-z]:))(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![0-9a-z:])", _I)
+_V6: Final = re.compile(rb"(?:(?<![0-9a-z:.])|(?<=[g-z]:))(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![0-9a-z]|:[0-9a-f:])", _I)
 
 # Names of elements, keys and arguments whose text is nobody's business. They are matched at their end: a switch such as
 # SSIDBroadcastEnabled is none of them.
@@ -54,7 +54,7 @@ _QUERY: Final = re.compile(rb"[?&](?:amp;)?([\w.-]{1,32})=([^&\s<>\"'#;]{1,256})
 _QUERY_NAME: Final = re.compile(rb"key|tok|auth|sid|sess|pass|user|nonce|sign|id$", _I)
 _PATH_TOKEN: Final = re.compile(rb"(?<=/)([\w-]{16,})(?=[/?#.\s<>\"'&]|$)")
 _USER: Final = re.compile(rb"://([^/@\s<>\"]{1,128})@")
-_MAIL: Final = re.compile(rb"([\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+)")
+_MAIL: Final = re.compile(rb"([\w.+-]{1,64}@(?:[\w-]{1,64}\.){1,8}[a-z]{2,24})(?![\w-])", _I)
 _HOST: Final = re.compile(rb"://([a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,8})(?![a-z0-9_.-]|@)", _I)
 _NAME_ALONE: Final = re.compile(rb"(?:>|&gt;)\s{0,64}((?:[a-z0-9_-]{1,63}\.){1,8}[a-z]{2,24})\.?\s{0,64}(?=<|&lt;)", _I)
 _LINK: Final = re.compile(rb"(?<![a-z0-9])enx([0-9a-f]{12})(?![0-9a-z])", _I)  # a network card named after its MAC
@@ -159,13 +159,21 @@ def is_public(numbers: tuple[int, ...]) -> bool:
 def telling_v6(octets: bytes) -> Iterator[Span]:
     """IPv6 addresses that tell of somebody: global ones, and link-local ones made of a MAC or by chance."""
     for found in _V6.finditer(octets):
-        try:
-            address = ipaddress.IPv6Address(found[0].decode("ascii"))
-        except ValueError:
+        # a colon behind an address may be that of a sentence
+        texts = (found[0], found[0][:-1]) if found[0].endswith(b":") else (found[0],)
+        address = next(filter(None, map(_v6, texts)), None)
+        if address is None or address.is_multicast:
             continue
-        own = address.is_link_local and int(address) & 0xFFFF_FFFF_FFFF_0000 & (2**64 - 1)
-        if not address.is_multicast and (address.is_global or own):
-            yield found.span()
+        has_own_part = address.is_link_local and int(address) & 0xFFFF_FFFF_FFFF_0000
+        if address.is_global or has_own_part:
+            yield found.start(), found.start() + len(next(text for text in texts if _v6(text)))
+
+
+def _v6(text: bytes) -> ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.IPv6Address(text.decode("ascii"))
+    except ValueError:
+        return None
 
 
 def _stripped(found: re.Match[bytes]) -> Span:
