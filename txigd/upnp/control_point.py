@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, succeed
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorCore
 
 from txigd import log
 from txigd.errors import AddressingError, DescriptionError, ExchangeError, Stopped, TxigdError
@@ -20,6 +20,7 @@ from txigd.limits import (
     SEARCH_AGAIN_SECONDS,
     SLEPT_SECONDS,
 )
+from txigd.steady import SteadyReactor, steady
 from txigd.upnp import addressing
 from txigd.upnp.addressing import Link
 from txigd.upnp.devices import Devices
@@ -60,11 +61,13 @@ class ControlPoint(Devices, Service):
         callback_host: str | None = None,
         search_port: int = 0,
     ) -> None:
+        reactor = steady(reactor)
         super().__init__(reactor)
         self._link_names = tuple(links)
         self.named = None if named is None else named_device(named)
         self._targets = tuple(targets)
         self._search_port = search_port
+        self._reactor_end: object = None
         self.exchange = Exchange(reactor)
         self._callback_port = callback_port
         self._advertised = callback_authority(callback_host, callback_port)
@@ -95,6 +98,10 @@ class ControlPoint(Devices, Service):
             self._ended = False
             self.exchange, self.callbacks = Exchange(self.reactor), self._callback_server()
         Service.startService(self)
+        if isinstance(self.reactor, SteadyReactor):
+            self.reactor.start()
+        if IReactorCore.providedBy(self.reactor):  # a clock alone never ends
+            self._reactor_end = self.reactor.addSystemEventTrigger("before", "shutdown", self._reactor_ends)
         self.discovery = Discovery(
             self.reactor,
             self._sighted,
@@ -119,8 +126,16 @@ class ControlPoint(Devices, Service):
             self._stop()
         return stopped
 
+    def _reactor_ends(self) -> Deferred[None]:
+        """A program that is interrupted says farewell as well: ``task.react`` leaves its coroutine where it stands."""
+        self._reactor_end = None
+        return self.stopService()
+
     def _stop(self) -> None:
         Service.stopService(self)
+        end, self._reactor_end = self._reactor_end, None
+        if end is not None:
+            self.reactor.removeSystemEventTrigger(end)
         self._ended = self._stopping = True
         for call in self._calls.values():
             if call.active():
@@ -144,6 +159,8 @@ class ControlPoint(Devices, Service):
 
     def _closed(self, result: object) -> None:
         self._stopping = False
+        if isinstance(self.reactor, SteadyReactor):
+            self.reactor.stop()
         stops, self._stops = self._stops, []
         for stopped in stops:
             stopped.callback(None)
