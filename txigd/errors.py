@@ -93,6 +93,10 @@ class ActionNotOffered(TxigdError):
     """The service offers no such action."""
 
 
+class NoService(TxigdError):
+    """The device offers no such service."""
+
+
 class SubscriptionError(TxigdError):
     """The device refused the subscription.
 

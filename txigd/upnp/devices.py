@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorSocket
 from twisted.python.failure import Failure
 
 from txigd import log
@@ -24,8 +24,9 @@ from txigd.upnp.description.fetches import Fetches
 from txigd.upnp.discovery.multicast import Discovery
 from txigd.upnp.discovery.presence import Appeared, Change, Doubted, Evicted, Rebooted, Sighting, Updated
 from txigd.upnp.eventing.callback import CallbackServer
+from txigd.upnp.eventing.multicast_listener import MulticastListener
 from txigd.upnp.http import Exchange
-from txigd.upnp.remote_device import RemoteDevice
+from txigd.upnp.remote_device import RemoteDevice, Tables, own_table
 from txigd.upnp.url import DeviceURL, IPAddress, without_zone
 
 _log = log.logger("txigd.control_point")
@@ -35,13 +36,17 @@ class Devices:
     """The table of devices, fed with what discovery tells.
 
     :ivar discovery: None while nothing is looked for.
+    :ivar multicast: hears multicast events; None where the reactor adopts no sockets.
     """
 
     exchange: Exchange
     callbacks: CallbackServer
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, tables: Tables = own_table) -> None:
         self.reactor = reactor
+        adopts = IReactorSocket(reactor, None) is not None
+        self.multicast = MulticastListener(reactor, links=()) if adopts else None
+        self._tables = tables
         self.discovery: Discovery | None = None
         self.next_hops: tuple[NextHop, ...] = ()
         self._devices: dict[str, RemoteDevice] = {}
@@ -135,6 +140,7 @@ class Devices:
         if device is None:
             return
         device.sightings.pop(location, None)
+        device.drop_tree(location)
         if location != device.location:
             return
         for sighting in tuple(device.sightings.values()):
@@ -142,6 +148,7 @@ class Devices:
                 description = await self._fetches.once(self.exchange, sighting.location)
             except (ExchangeError, DescriptionError):
                 device.sightings.pop(sighting.location, None)
+                device.drop_tree(sighting.location)
                 self._forget(sighting.location)
             else:
                 self._take(description, sighting, again=True)
@@ -185,6 +192,7 @@ class Devices:
         device = self._devices.get(description.root.udn)
         if device is not None and former is not None and former != device.location:
             device.sightings.pop(former, None)
+            device.drop_tree(former)
             self._forget(former)
 
     def _take(
@@ -194,6 +202,7 @@ class Devices:
         *,
         again: bool = False,
         former: DeviceURL | None = None,
+        aside: bool = False,
     ) -> None:
         location = description.location
         try:
@@ -209,20 +218,40 @@ class Devices:
                 self._gone(replaced)  # F20: another device answers at this URL now
             elif len(self._devices) >= SIGHTINGS:
                 return
-            device = RemoteDevice(self.reactor, self.exchange, self.callbacks, description, local_address)
+            device = RemoteDevice(
+                self.reactor,
+                self.exchange,
+                self.callbacks,
+                description,
+                local_address,
+                multicast=self.multicast,
+                tables=self._tables,
+            )
+            device.aside = aside
             self._devices[device.udn] = device
             what = "device_appeared"
         elif self._serves_better(device, location, again, former):
             device.described_again(description, local_address)
             what = "device_changed"
+        elif location != device.location and device.add_tree(description):
+            what = "device_grew"  # Q038, Q197: one device under several LOCATIONs, with another tree at each
         else:
-            what = ""  # Q038: one device under several LOCATIONs
+            what = ""
+        if device.aside:
+            device.aside = aside
+            what = "" if aside else "device_appeared"
         if sighting is not None and (location in device.sightings or len(device.sightings) < LOCATIONS_PER_DEVICE):
             device.sightings[location] = sighting
             if self.discovery is not None:
                 self.discovery.presence.pin(location)
-        if what:
+        if what == "device_grew":
+            self.device_grew(device)
+        elif what:
             self._tell(what, device)
+
+    def device_grew(self, device: RemoteDevice) -> None:
+        """It shows further services at another LOCATION."""
+        self._tell("device_changed", device)
 
     def _serves_better(self, device: RemoteDevice, location: DeviceURL, again: bool, former: DeviceURL | None) -> bool:
         """The place in use is left when it is lost, or for IPv4, since only IPv4 is mapped."""
@@ -235,7 +264,9 @@ class Devices:
         if self._devices.pop(device.udn, None) is not None:
             for location in device.sightings:
                 self._forget(location)
-            self._tell("device_gone", device)
+            if not device.aside:
+                self._tell("device_gone", device)
+            device.stop()
 
     def _tell(self, what: str, device: RemoteDevice) -> None:
         for observer in tuple(self._observers):

@@ -249,6 +249,13 @@ class ServiceProxy:
         self.table = table
         self._capabilities = {name: self._capabilities.get(name, "unknown") for name in table.actions}
 
+    def renew(self, service: Service, table: ServiceDescription | None, caller: Caller) -> None:
+        """The device was described again: what is known of actions is forgotten with all the rest."""
+        self.service, self.table, self.caller = service, table, caller
+        self._capabilities.clear()
+        if table is not None:
+            self.describe(table)
+
     @property
     def capabilities(self) -> Mapping[str, Capability]:
         """What is known of each action now: it works, it is refused (401 or 602), or not tried yet (Q151)."""

@@ -1,0 +1,83 @@
+"""The actions of a service with the types of their arguments, as people and programs want to see them. Pure.
+
+Sources: UDA 1.0-2.0 section 2.5 (service description): the type of an argument is that of its state variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from txigd.upnp.description import datatypes
+from txigd.upnp.description.service import Argument, ServiceDescription, StateVariable
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of an action; ``variable`` gives type, list and range, and is a plain string where unknown."""
+
+    name: str
+    variable: StateVariable
+
+    @property
+    def data_type(self) -> str:
+        """A name as in :mod:`txigd.upnp.description.datatypes`."""
+        return self.variable.data_type
+
+    def value_of(self, text: str) -> datatypes.Value:
+        """The value that somebody wrote as text; text that is none of this type is given back as it is.
+
+        Unlike what comes from devices, a negative number is never taken for a counter that went round (Q152), nor
+        words for an uptime (Q150): a caller that checks the value will refuse it.
+        """
+        value = datatypes.decode(self.data_type, text)
+        if isinstance(value, int) and not isinstance(value, bool):
+            try:
+                return int(text)
+            except ValueError:
+                return text
+        return text if value is None else value
+
+    def __str__(self) -> str:
+        return f"{self.name}: {describe(self.variable)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """An action with its arguments in order."""
+
+    name: str
+    inputs: tuple[Parameter, ...] = ()
+    outputs: tuple[Parameter, ...] = ()
+
+    def __str__(self) -> str:
+        given, told = (", ".join(map(str, some)) for some in (self.inputs, self.outputs))
+        return f"{self.name}({given})" + (f" -> {told}" if told else "")
+
+
+def signatures(table: ServiceDescription | None) -> Mapping[str, Signature]:
+    """The actions of a service by name; nothing where it is not described."""
+    if table is None:
+        return MappingProxyType({})
+
+    def typed(arguments: Iterable[Argument]) -> tuple[Parameter, ...]:
+        return tuple(
+            Parameter(one.name, table.variables.get(one.variable) or StateVariable(one.variable or one.name))
+            for one in arguments
+        )
+
+    return MappingProxyType(
+        {name: Signature(name, typed(action.inputs), typed(action.outputs)) for name, action in table.actions.items()}
+    )
+
+
+def describe(variable: StateVariable) -> str:
+    """Data type with list or range: ``ui2 0..65535``, ``string TCP|UDP``."""
+    words = [variable.data_type]
+    if variable.minimum is not None or variable.maximum is not None:
+        low, high = ("" if end is None else str(end) for end in (variable.minimum, variable.maximum))
+        words.append(f"{low}..{high}" + (f" step {variable.step}" if variable.step not in (None, 1) else ""))
+    if variable.allowed:
+        words.append("|".join(variable.allowed))
+    return " ".join(words)
