@@ -1,0 +1,201 @@
+"""What the README and the documentation tell people to run: programs are run, command lines are parsed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.child import NO_NETWORK, ROOT, namespace_or_skip
+from txigd.cli import arguments
+from txigd.cli.commands import COMMANDS
+from txigd.service import Options
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+FENCE = re.compile(r"(?P<before>[^\n]*)\n```(?P<language>\w+)\n(?P<text>.*?)^```$", re.S | re.M)
+MARK = re.compile(r"<!-- sample: (\w+) -->")
+WITH_SAMPLES = ("README.md", "docs/tutorial.md")
+
+# What happens to each program: (link of the gateway, steps for tests.sample_world, what must be said in this order)
+SAMPLES: dict[str, tuple[str, list[tuple[str, str]], list[str]]] = {
+    "application": (
+        "lan",
+        [("mapped on port 8080", "drop_wan")],
+        ["Simulated gateway 11.22.33.44", "mapped on port 8080", "the line is down: Disconnected"],
+    ),
+    "observer": (
+        "lan",
+        [
+            ("", "observed"),
+            ("", "change_address 11.22.33.50"),
+            ("11.22.33.50", "drop_wan"),
+            ("Disconnected", "INT"),
+        ],
+        ["Connected 11.22.33.44 -> Connected 11.22.33.50", "Connected 11.22.33.50 -> Disconnected None"],
+    ),
+    "address": ("lo", [], ["Simulated gateway at http://127.0.0.1:", "external address: 11.22.33.44"]),
+    "server": (
+        "lo",
+        [
+            ("reachable at 11.22.33.44:8080", "echoed"),
+            ("", "drop_wan"),
+            ("not reachable", "restore_wan"),
+            ("now reachable at 11.22.33.44", "change_address 11.22.33.50"),
+            ("now reachable at 11.22.33.50", "INT"),
+        ],
+        [
+            "mapping tcp:8080:8080 is active",
+            "reachable at 11.22.33.44:8080",
+            "not reachable: the line is down",
+            "now reachable at 11.22.33.44",
+            "now reachable at 11.22.33.50",
+        ],
+    ),
+    "test_reachable": ("lo", [], ["test_mapped_and_told ...", "PASSED (successes=1)"]),
+}
+
+
+def fences(page: Path) -> Iterator[re.Match[str]]:
+    return FENCE.finditer(page.read_text(encoding="utf-8"))
+
+
+def programs() -> dict[str, str]:
+    """Name -> text, verbatim, of every marked program."""
+    found = {}
+    for name in WITH_SAMPLES:
+        for fence in fences(ROOT / name):
+            mark = MARK.fullmatch(fence["before"])
+            if fence["language"] == "python" and mark:
+                found[mark[1]] = fence["text"]
+    return found
+
+
+def typed() -> Iterator[tuple[str, str]]:
+    """(page, command) of every line that people are told to type."""
+    for page in PAGES:
+        name = str(page.relative_to(ROOT))
+        for fence in fences(page):
+            if fence["language"] == "console":
+                for line in fence["text"].splitlines():
+                    if line.startswith("$ "):
+                        yield name, line[2:].partition("  #")[0].strip()
+        for quoted in re.findall(r"`((?:txigd|twistd|make) [^`\n]+)`", page.read_text(encoding="utf-8")):
+            yield name, quoted
+
+
+class SampleTests(SynchronousTestCase):
+    """Every program in the README and the tutorial runs as it stands there."""
+
+    timeout = 120
+
+    def test_every_program_is_marked_and_run(self):
+        for name in WITH_SAMPLES:
+            for fence in fences(ROOT / name):
+                if fence["language"] == "python":
+                    self.assertRegex(fence["before"], MARK, f"{name}: {fence['text'][:60]}")
+        self.assertEqual(set(programs()), set(SAMPLES))
+        for name in SAMPLES:
+            self.assertTrue(hasattr(self, f"test_sample_{name}"), name)
+
+    def run_sample(self, name: str) -> None:
+        namespace_or_skip()
+        link, steps, said = SAMPLES[name]
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        program = folder / f"{name}.py"
+        program.write_text(programs()[name], encoding="utf-8")
+        command = [sys.executable, str(program.resolve())]
+        if name.startswith("test_"):
+            command = [
+                sys.executable,
+                "-m",
+                "twisted.trial",
+                f"--temp-directory={folder.resolve()}/t",
+                str(program.resolve()),
+            ]
+        world = subprocess.run(
+            [*NO_NETWORK, sys.executable, "-m", "tests.sample_world", link, json.dumps(steps), *command],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+        self.assertEqual(world.returncode, 0, world.stdout + world.stderr)
+        told: dict[str, Any] = json.loads(world.stdout.splitlines()[-1])
+        out, rest = told["out"], told["out"]
+        for words in said:
+            self.assertIn(words, rest, out)
+            rest = rest[rest.index(words) + len(words) :]
+        self.assertNotIn("Traceback", out + told["err"])
+        self.assertEqual((told["status"], told["mappings"], told["subscribers"]), (0, [], 0), "it ends clean")
+
+    def test_sample_application(self):
+        self.run_sample("application")
+
+    def test_sample_observer(self):
+        self.run_sample("observer")
+
+    def test_sample_address(self):
+        self.run_sample("address")
+
+    def test_sample_server(self):
+        self.run_sample("server")
+
+    def test_sample_test_reachable(self):
+        self.run_sample("test_reachable")
+
+
+class CommandLineTests(SynchronousTestCase):
+    """Every command line in the documentation is one that is taken."""
+
+    def test_there_are_some(self):
+        words = {command.split()[0] for _, command in typed()}
+        self.assertLessEqual({"txigd", "twistd", "make"}, words)
+
+    def test_txigd(self):
+        for page, command in typed():
+            words = shlex.split(command)
+            if words[0] == "txigd":
+                with self.subTest(f"{page}: {command}"):
+                    if len(words) == 2 and not words[1].startswith("-"):
+                        self.assertIn(words[1], COMMANDS)  # the mention of a command, not a whole line
+                        continue
+                    try:
+                        arguments.parse(words[1:])
+                    except SystemExit as end:
+                        self.assertEqual(end.code, 0)
+
+    def test_twistd_igd(self):
+        for page, command in typed():
+            words = shlex.split(command)
+            if words[0] == "twistd" and "igd" in words:
+                with self.subTest(f"{page}: {command}"):
+                    options = words[words.index("igd") + 1 :]
+                    if "--link" in options:
+                        options[options.index("--link") + 1] = "lo"  # whatever links this machine has
+                    try:
+                        Options().parseOptions(options)
+                    except SystemExit as end:
+                        self.assertEqual(end.code or 0, 0)
+
+    def test_make(self):
+        targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+        for page, command in typed():
+            if command.startswith("make "):
+                with self.subTest(f"{page}: {command}"):
+                    named = [word for word in shlex.split(command)[1:] if "=" not in word and not word.startswith("-")]
+                    self.assertLessEqual(set(named), targets)
+
+    def test_links_between_pages_lead_somewhere(self):
+        for page in PAGES:
+            for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+                with self.subTest(f"{page.name}: {target}"):
+                    self.assertTrue((page.parent / target).exists())
