@@ -21,7 +21,7 @@ setup(
     package_dir={"": "."},
     # twisted/ has no __init__.py on purpose: twisted/plugins is merged into Twisted's own package.
     packages=[*find_packages(include=["txigd", "txigd.*"]), "twisted.plugins"],
-    package_data={"txigd": ["py.typed", "igd/*.json", "igd/*.pyi"]},
+    package_data={"txigd": ["py.typed", "igd/*.json", "igd/*.pyi", "testing/captures/*.xml"]},
     install_requires=["twisted>=24.11", "treq>=23.11", "zope.interface", "lxml", "ifaddr"],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["txigd = txigd.cli.main:script"]},

@@ -25,8 +25,9 @@ from txigd.testing.entry import Entry
 from txigd.testing.faults import Fault, Faults
 from txigd.testing.line import CONNECTED, Line
 from txigd.testing.model import Model
+from txigd.testing.profiles import PROFILES, profile
 from txigd.testing.publisher import Subscription
-from txigd.testing.quirks import Played
+from txigd.testing.quirks import Played, Quirk
 from txigd.testing.relay import Relay
 from txigd.testing.rules import Rules
 from txigd.testing.state import State
@@ -82,8 +83,8 @@ class SimulatedGateway(Service):
     :param model: what it says of its make, and its paths; a captured description is served octet for octet.
     :param description_path: where the description stands, if not where the model has it.
     :param other_port: a second TCP port, 0 for any; None for no such unless a quirk or a model needs it.
-    :param quirks: ids of :data:`txigd.testing.QUIRKS`: habits of real gateways. What they set goes before other
-        arguments.
+    :param quirks: ids of :data:`txigd.testing.QUIRKS`: habits of real gateways; or such of one's own making. What they
+        set goes before other arguments.
     :raises InvalidArgument: for a version, connection or quirk that there is not, and for quirks that contradict each
         other.
     """
@@ -129,7 +130,7 @@ class SimulatedGateway(Service):
         model: Model | None = None,
         description_path: str = "",
         other_port: int | None = None,
-        quirks: Collection[str] = (),
+        quirks: Collection[str | Quirk] = (),
     ) -> None:
         played = Played(quirks)
         option = played.options.get
@@ -202,6 +203,22 @@ class SimulatedGateway(Service):
             self.udn, self.friendly_name = self._state.tree.root.udn, self._state.tree.root.friendly_name
         self._relay = Relay(reactor, wan_address, self._state.traffic) if relay else None
         self._requests: deque[Seen] = deque(maxlen=SIMULATED_REQUESTS)
+
+    @classmethod
+    def profile(cls, reactor: Any, name: str, **options: Any) -> SimulatedGateway:
+        """A gateway after a model, see :meth:`profiles`.
+
+        :param options: further arguments of this class; quirks are added to those of the model, all else goes before.
+        :raises InvalidArgument: for a name that there is not, and as the class does.
+        """
+        found = profile(name)
+        quirks = (*found.quirks, *found.habits, *options.pop("quirks", ()))
+        return cls(reactor, **{**found.options, **options}, quirks=quirks)
+
+    @classmethod
+    def profiles(cls) -> dict[str, str]:
+        """The names of the models that there are, and a sentence on each."""
+        return {name: found.says for name, found in PROFILES.items()}
 
     # -- what it is --------------------------------------------------------------------------------------------------
 

@@ -41,7 +41,8 @@ class Rules:
     :param extends: whether adding an entry again makes its lease new (Q121).
     :param renewal_code: the error for adding an entry that is there already, the caller's own (Q122); 0 for none.
     :param stores: False takes every wish and keeps none (Q133).
-    :param lifetime_seconds: entries go after this time whatever their lease, without a word (Q119, Q134); 0 for never.
+    :param lifetime_seconds: entries go after this time whatever their lease, without a word (Q134); 0 for never.
+    :param static_seconds: the same for entries without a lease (Q119).
     """
 
     version: int = 2
@@ -63,6 +64,7 @@ class Rules:
     renewal_code: int = 0
     stores: bool = True
     lifetime_seconds: int = 0
+    static_seconds: int = 0
 
     def granted(self, lease: int) -> int:
         """The lease that an entry gets for the one asked for; 0 is a static entry, which version 2 does not make."""

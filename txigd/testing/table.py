@@ -193,7 +193,8 @@ class MappingTable:
         raise self._refusal(728)
 
     def _store(self, wanted: Entry, lease: int, now: float) -> Entry:
-        seconds, lifetime = self.rules.granted(lease), self.rules.lifetime_seconds
+        seconds = self.rules.granted(lease)
+        lifetime = self.rules.lifetime_seconds or (0 if seconds else self.rules.static_seconds)
         stored = replace(wanted, expires=now + seconds if seconds else None, managed=True)
         stored = replace(stored, vanishes=now + lifetime if lifetime else None)
         if not self.rules.stores:

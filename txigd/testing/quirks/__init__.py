@@ -61,14 +61,15 @@ NOT_PLAYED: Final[Mapping[str, str]] = MappingProxyType(
 class Played:
     """The habits that one gateway has, joined: each seam calls the one method of its kind.
 
-    :param identifiers: of :data:`QUIRKS`.
+    :param quirks: ids of :data:`QUIRKS`, or habits of one's own making.
     :raises InvalidArgument: for an id that is not there, or two that contradict each other.
     """
 
-    def __init__(self, identifiers: Collection[str] = ()) -> None:
-        self.identifiers = frozenset(identifiers)
-        self._quirks = tuple(_quirk(identifier) for identifier in sorted(self.identifiers))
-        pairs = list(zip(sorted(self.identifiers), self._quirks, strict=True))
+    def __init__(self, quirks: Collection[str | Quirk] = ()) -> None:
+        self.identifiers = frozenset(quirk for quirk in quirks if isinstance(quirk, str))
+        pairs = [(identifier, _quirk(identifier)) for identifier in sorted(self.identifiers)]
+        pairs += [(repr(quirk.says), quirk) for quirk in quirks if isinstance(quirk, Quirk)]
+        self._quirks = tuple(quirk for _, quirk in pairs)
         self.options = _joined(pairs, lambda quirk: quirk.options, "the option")
         self.rules = _joined(pairs, lambda quirk: quirk.rules, "the rule")
         self.faults: Mapping[str, tuple[Fault, int | None]] = _joined(pairs, lambda quirk: quirk.faults, "the fault of")

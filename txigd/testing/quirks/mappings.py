@@ -78,9 +78,9 @@ MAPPINGS: Final[Mapping[str, Quirk]] = MappingProxyType(
         "Q117": Quirk("725 to every lease but 0", rules={"permanent_leases_only": True}, slots=_LEASES),
         "Q118": Quirk("402 to a lease of 0", rules={"finite_leases_only": True}, slots=_LEASES),
         "Q119": Quirk(
-            "takes no lease but 0, and wipes such entries after a day without a word",
-            rules={"permanent_leases_only": True, "lifetime_seconds": _DAY},
-            slots=_LEASES | {"lifetime"},
+            "wipes entries without a lease after a day, without a word",
+            rules={"static_seconds": _DAY},
+            options={"version": 1},
         ),
         "Q120": Quirk(
             "makes a week of a lease of 0 or above a week", rules={"max_lease": 604_800}, options={"version": 2}
