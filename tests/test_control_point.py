@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from tests.memory_lan import ROUTER, US, MemoryCallbacks, MemoryDiscovery, MemoryGateway, MemoryLAN, reply
 from txigd.errors import AddressingError, InvalidArgument, NoGateway, NotAGateway, Stopped
-from txigd.igd import control_point as igd_control_point
+from txigd.igd import waiters
 from txigd.igd.control_point import ControlPoint, host_id
 from txigd.igd.gateway import Gateway
 from txigd.igd.lease_facts import MappingState
@@ -181,7 +181,7 @@ class FindingTests(ControlPointTestCase):
         self.successResultOf(self.point.gateway())
 
     def test_more_callers_than_may_wait(self) -> None:
-        self.patch(igd_control_point, "WAITERS", 1)
+        self.patch(waiters, "WAITERS", 1)
         self.point.start()
         self.point.gateway().addErrback(lambda _: None)
         self.failureResultOf(self.point.gateway(), NoGateway)

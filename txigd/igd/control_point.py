@@ -10,8 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, succeed
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from zope.interface import implementer
 
 from txigd import log
@@ -27,8 +26,9 @@ from txigd.errors import (
 from txigd.igd.firewall import Firewall
 from txigd.igd.gateway import Gateway, is_gateway
 from txigd.igd.mappings import Mappings
+from txigd.igd.waiters import Waiters
 from txigd.interfaces import IDeviceObserver, IGatewayObserver
-from txigd.limits import FAREWELL_SECONDS, NAMED_RETRY_CEILING_SECONDS, POLL_SECONDS, SIGHTINGS, WAITERS
+from txigd.limits import FAREWELL_SECONDS, NAMED_RETRY_CEILING_SECONDS, POLL_SECONDS, SIGHTINGS
 from txigd.upnp import control_point
 from txigd.upnp.discovery.presence import Sighting
 from txigd.upnp.discovery.targets import IGD_TARGETS
@@ -86,7 +86,7 @@ class ControlPoint(control_point.ControlPoint):
         self._known: dict[str, Gateway] = {}  # all there ever were: who comes back finds its observers and mappings
         self._opening: dict[str, Deferred[None]] = {}
         self._current: Gateway | None = None
-        self._waiting: list[Deferred[Gateway]] = []
+        self._waiting = Waiters(reactor)
         self._gateway_observers: list[IGatewayObserver] = []
         self._declined: set[str] = set()
         self.last_error: TxigdError | None = None
@@ -105,26 +105,11 @@ class ControlPoint(control_point.ControlPoint):
         """
         if self._current is not None:
             return succeed(self._current)
-        waiter: Deferred[Gateway] = Deferred(lambda d: self._waiting.remove(d) if d in self._waiting else None)
-        refusal: TxigdError | None = None
         if self._ended:
-            refusal = Stopped()
-        elif isinstance(self.last_error, NotAGateway) and self.satisfied:
-            refusal = self.last_error
-        elif len(self._waiting) >= WAITERS:
-            refusal = NoGateway(f"more than {WAITERS} callers wait for a gateway")
-        if refusal is not None:
-            waiter.errback(refusal)
-            return waiter
-        self._waiting.append(waiter)
-        call: IDelayedCall = self.reactor.callLater(timeout, self._give_up, waiter, timeout)
-
-        def done(result: Any) -> Any:
-            if call.active():
-                call.cancel()
-            return result
-
-        return waiter.addBoth(done)
+            return fail(Stopped())
+        if isinstance(self.last_error, NotAGateway):
+            return fail(self.last_error)
+        return self._waiting.add(timeout, self._none_in_time)
 
     @property
     def gateways(self) -> tuple[Gateway, ...]:
@@ -167,7 +152,7 @@ class ControlPoint(control_point.ControlPoint):
 
     def farewell(self) -> Deferred[None]:
         """Say goodbye to every gateway, the ones that are gone included."""
-        self._fail_waiting(Stopped())
+        self._waiting.fail(Stopped())
         self.last_error = None
         farewells: list[Deferred[Any]] = [self.mappings.stop(FAREWELL_SECONDS)]
         farewells.extend(gateway.close() for gateway in self._known.values())
@@ -222,9 +207,7 @@ class ControlPoint(control_point.ControlPoint):
         best.mapping_sets.append(self.mappings)
         self.mappings.attach(best.wan.connection)
         self._announce(best)
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(best)
+        self._waiting.fire(best)
 
     def _announce(self, gateway: Gateway) -> None:
         _log.info(
@@ -302,7 +285,8 @@ class ControlPoint(control_point.ControlPoint):
     def _refuse(self, device: RemoteDevice, why: str) -> None:
         """It is no gateway; for a device that was named by its URL that is the answer."""
         if isinstance(self.named, DeviceURL) and device.location == self.named:
-            self._fail_waiting(NotAGateway(f"{device.location} {why}"))
+            self.last_error = NotAGateway(f"{device.location} {why}")
+            self._waiting.fail(self.last_error)
 
     def _unreachable(self, gateway: Gateway) -> None:
         self.suspect(gateway.device)
@@ -350,13 +334,9 @@ class ControlPoint(control_point.ControlPoint):
         else:
             self._choose()
 
-    def _give_up(self, waiter: Deferred[Gateway], seconds: float) -> None:
-        if waiter not in self._waiting:
-            return
-        self._waiting.remove(waiter)
+    def _none_in_time(self, seconds: float) -> TxigdError:
         if isinstance(self.last_error, DescriptionError):
-            waiter.errback(NotAGateway(f"{self.named}: {self.last_error}"))  # it answers, and is something else
-            return
+            return NotAGateway(f"{self.named}: {self.last_error}")  # it answers, and is something else
         if self.named is not None:
             text = f"the gateway {self.named} did not answer in {seconds:g} s"
         elif self.links:
@@ -367,13 +347,7 @@ class ControlPoint(control_point.ControlPoint):
             text += f": {self.last_error}"
         elif self.named is None and self._declined:
             text += f" (seen, but not the default route: {', '.join(self.declined_hosts)})"
-        waiter.errback(NoGateway(text))
-
-    def _fail_waiting(self, error: TxigdError) -> None:
-        self.last_error = error
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.errback(error)
+        return NoGateway(text)
 
     def _tell_gateway(self, what: str, gateway: Gateway) -> None:
         for observer in tuple(self._gateway_observers):
