@@ -105,6 +105,9 @@ ROUTES: Final = 64  # control URLs whose detour (M-POST, another path) is rememb
 LARGE_REPLIES: Final = {"GetListOfPortMappings": MAPPING_LIST_OCTETS}  # actions whose reply may exceed SOAP_OCTETS
 CALLS_WAITING: Final = 256  # queued behind the one call in flight per gateway (Q103)
 MAPPING_WALK: Final = 4096  # entries read from one table (Q137)
+MAPPING_LIST_SAFE: Final = (
+    100  # entries of a table that may be asked for as a list: margin below the 132 that kill miniupnpd 2.3.1
+)
 MAPPING_WINDOW: Final = 128  # ports per GetListOfPortMappings: miniupnpd 2.3.1 dies above 132 matches
 
 # -- eventing ----------------------------------------------------------------------------------------------------------
@@ -196,6 +199,7 @@ STATE_LOG_SECONDS: Final = 3600.0  # F49: a disk that stays full is logged this 
 GATEWAY_PATIENCE_SECONDS: Final = 10.0  # the daemon says that it found no gateway after this, and looks on
 HEARTBEAT_SECONDS: Final = 5  # how often the clocks are compared: a resume is noticed at once, a step within this
 CLOCK_STEP_SECONDS: Final = 2.0  # smaller differences are drift and rounding
+MAP_FILE_CHARACTERS: Final = 64 * 1024  # of a file of mappings: sixteen lines and many remarks
 FAREWELL_SECONDS: Final = 5.0  # UNSUBSCRIBE and deletes together
 LOG_CHARACTERS: Final = 120  # B11
 DROP_REASONS: Final = 64  # distinct counter keys fed by the network

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
-from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime, IReadDescriptor
-from zope.interface import implementer
+from twisted.internet.interfaces import IDelayedCall, IReactorCore, IReactorFDSet, IReactorTime, IReadDescriptor
+from zope.interface import directlyProvides, implementer, providedBy
 
 from txigd import log
 from txigd.limits import CLOCK_STEP_SECONDS, HEARTBEAT_SECONDS
@@ -30,6 +30,11 @@ def boot_time() -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     except (AttributeError, OSError):
         return time.monotonic()
+
+
+def steady(reactor: Any) -> Any:
+    """A real reactor with steady time; what is no reactor, such as a clock of a test, as it is."""
+    return SteadyReactor(reactor) if IReactorCore.providedBy(reactor) else reactor
 
 
 @implementer(IDelayedCall)
@@ -112,6 +117,7 @@ class SteadyReactor:
         self._offset = 0.0
         self._beat: _BootTimer | Any = None
         self._on_jump: Callable[[float], object] | None = None
+        directlyProvides(self, providedBy(real))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
@@ -136,11 +142,10 @@ class SteadyReactor:
         self._pending.discard(call)
 
     # -- the heartbeat -----------------------------------------------------------------------------------------------
-    def start(self, on_jump: Callable[[float], object]) -> None:
+    def start(self, on_jump: Callable[[float], object] | None = None) -> None:
         """Compare the clocks from now on.
 
-        :param on_jump: told by how many seconds wall time and steady time parted; after a suspend, and after the wall
-            clock was set.
+        :param on_jump: told by how many seconds wall time and steady time parted, after what is pending was re-armed.
         """
         if self._beat is not None:
             return

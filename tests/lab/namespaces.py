@@ -158,7 +158,13 @@ class Namespaces:
     def environment(self, extra: Mapping[str, str] = {}) -> dict[str, str]:
         inherited = os.environ.get("PYTHONPATH")
         path = os.pathsep.join([str(REPOSITORY), *([inherited] if inherited else [])])
-        return {**_environment(), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra}
+        return {
+            **_environment(),
+            "PYTHONPATH": path,
+            "PYTHONUNBUFFERED": "1",
+            "STATE_DIRECTORY": str(self.folder),
+            **extra,
+        }
 
     def script(self, text: str) -> str:
         """Run shell lines beside the holder, where `ip -n HOST ...` reaches every host. Returns what they printed."""

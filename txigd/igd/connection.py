@@ -17,10 +17,11 @@ from txigd.errors import (
     HTTPStatusError,
     TxigdError,
 )
+from txigd.igd import port_listing
 from txigd.igd.lease_facts import Added, Deleted, Denied, Fact, Failed, Found, Missing, Unreadable
-from txigd.igd.mapping import PortMapping, PortMappingEntry
+from txigd.igd.mapping import PROTOCOLS, PortMapping, PortMappingEntry
 from txigd.igd.status import Reading
-from txigd.limits import MAPPING_WALK
+from txigd.limits import MAPPING_LIST_SAFE, MAPPING_WALK
 from txigd.upnp.control.action import ServiceProxy
 
 _NO_ENTRY = frozenset({713, 714})
@@ -32,11 +33,19 @@ class Connection:
 
     :param proxy: calls the actions of that service.
     :param local_address: this host's address towards the gateway: the internal client of its mappings.
+    :param udn: names the gateway in the journal.
     """
 
-    def __init__(self, proxy: ServiceProxy, local_address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    def __init__(
+        self,
+        proxy: ServiceProxy,
+        local_address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+        *,
+        udn: str = "",
+    ) -> None:
         self.proxy = proxy
         self.local_address = local_address
+        self.udn = udn
 
     @property
     def name(self) -> str:
@@ -157,19 +166,54 @@ class Connection:
         return _entry({**told, "NewProtocol": protocol, "NewExternalPort": port, "NewRemoteHost": remote_host})
 
     def entries(self) -> Deferred[list[PortMappingEntry]]:
-        """The whole table, walked by index.
+        """The whole table: walked by index, and completed by the list action where that is safe (Q138).
 
-        The walk ends at the first refusal, at a repeated entry or at a cap, whichever a gateway offers (Q137). The
-        list action is not used here: it kills miniupnpd 2.3.1 above 132 entries.
+        The walk ends at the first refusal, at a repeated entry or at a cap, whichever a gateway offers (Q137).
 
         :return: errbacks with an :class:`txigd.errors.ExchangeError` when the gateway fell silent, so that half a
             table is never taken for a whole one; with :class:`txigd.errors.ActionError` when it refused the first
             index with something else than "no such entry".
         """
-        return Deferred.fromCoroutine(self._walk())
+        return self.table().addCallback(lambda told: told[0])
 
-    async def _walk(self) -> list[PortMappingEntry]:
-        found: dict[tuple[str, int, str, str], PortMappingEntry] = {}
+    def table(self) -> Deferred[tuple[list[PortMappingEntry], bool]]:
+        """The same as :meth:`entries`, and whether it is surely the whole table."""
+        return Deferred.fromCoroutine(self._table())
+
+    async def _table(self) -> tuple[list[PortMappingEntry], bool]:
+        found, complete = await self._walk()
+        for entry in await self._listed(len(found)):
+            known = found.setdefault(_place(entry), entry)
+            if not known.lease_seconds and entry.lease_seconds:
+                found[_place(entry)] = entry
+        return list(found.values()), complete
+
+    async def _listed(self, count: int) -> list[PortMappingEntry]:
+        """GetListOfPortMappings of version 2: only of a small table, since miniupnpd 2.3.1 dies above 132 entries.
+
+        The range begins at 1, which every gateway takes (Q104). What goes wrong costs nothing: there is the walk.
+        """
+        if self.proxy.service.version < 2 or count > MAPPING_LIST_SAFE:
+            return []
+        listed: list[PortMappingEntry] = []
+        for protocol in PROTOCOLS:
+            try:
+                told = await self.proxy.call(
+                    "GetListOfPortMappings",
+                    NewStartPort=1,
+                    NewEndPort=65535,
+                    NewProtocol=protocol,
+                    NewManage=True,
+                    NewNumberOfPorts=0,
+                )
+                listed.extend(port_listing.read(str(told.get("NewPortListing") or "")))
+            except (ActionError, ActionNotOffered, ExchangeError):
+                continue
+        return listed
+
+    async def _walk(self) -> tuple[dict[tuple[str, int, str], PortMappingEntry], bool]:
+        found: dict[tuple[str, int, str], PortMappingEntry] = {}
+        complete = False
         for index in range(MAPPING_WALK):
             try:
                 told = await self.proxy.call("GetGenericPortMappingEntry", NewPortMappingIndex=index)
@@ -178,13 +222,13 @@ class Connection:
             except (ActionError, ExchangeError) as error:
                 if index == 0 and not (isinstance(error, ActionError) and error.code in (*_NO_ENTRY, 402)):
                     raise
+                complete = isinstance(error, ActionError) and error.code in (*_NO_ENTRY, 402)
                 break
             entry = _entry(told)
-            key = (entry.protocol, entry.external_port, entry.remote_host, entry.internal_client)
-            if key in found:  # the time left counts down, so whole entries would differ
+            if _place(entry) in found:  # the time left counts down, so whole entries would differ
                 break
-            found[key] = entry
-        return list(found.values())
+            found[_place(entry)] = entry
+        return found, complete
 
     def delete(self, protocol: str, port: int, remote_host: str = "") -> Deferred[None]:
         """DeletePortMapping.
@@ -198,6 +242,12 @@ class Connection:
             NewExternalPort=port,
             NewProtocol=protocol,
         ).addCallback(lambda _: None)
+
+
+def _place(entry: PortMappingEntry) -> tuple[str, int, str]:
+    """What tells two entries of one table apart; everybody is shown in several ways (Q101)."""
+    remote = "" if entry.remote_host in ("0.0.0.0", "*") else entry.remote_host
+    return entry.protocol, entry.external_port, remote
 
 
 def _remote(wanted: PortMapping) -> str:

@@ -23,8 +23,10 @@ from txigd.errors import (
     Stopped,
     TxigdError,
 )
+from txigd.igd.books import Books
 from txigd.igd.firewall import Firewall
 from txigd.igd.gateway import Gateway, is_gateway
+from txigd.igd.journal import Journal
 from txigd.igd.mappings import Mappings
 from txigd.igd.waiters import Waiters
 from txigd.interfaces import IDeviceObserver, IGatewayObserver
@@ -39,13 +41,16 @@ _log = log.logger("txigd.control_point")
 _MACHINE_ID = Path("/etc/machine-id")
 
 
-def host_id() -> str:
-    """Eight hex digits that stay the same on this host: part of the tag of our entries on a gateway."""
+def host_id(identity: str = "") -> str:
+    """Eight hex digits that stay the same on this host: part of the tag of our entries on a gateway.
+
+    :param identity: tells several users of one host apart.
+    """
     try:
         seed = _MACHINE_ID.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         seed = ""
-    return hashlib.sha256(f"txigd {seed or uuid.getnode()}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"txigd {seed or uuid.getnode()} {identity}".rstrip().encode()).hexdigest()[:8]
 
 
 @implementer(IDeviceObserver)
@@ -63,6 +68,8 @@ class ControlPoint(control_point.ControlPoint):
     :param callback_port: TCP port that hears events; 0 for any.
     :param poll_seconds: period of the cross-check of the WAN state.
     :param events: whether to subscribe to the gateway's events; a program that only asks once needs none.
+    :param journal: what earlier runs did, saved by its owner: their entries are taken over or removed.
+    :param identity: tells several users of one host apart; those that keep a journal need one each.
     :raises InvalidArgument: for a gateway that is neither an address nor a usable URL.
     """
 
@@ -76,21 +83,24 @@ class ControlPoint(control_point.ControlPoint):
         callback_port: int = 0,
         poll_seconds: float = POLL_SECONDS,
         events: bool = True,
+        journal: Journal | None = None,
+        identity: str = "",
     ) -> None:
         super().__init__(reactor, links=links, named=gateway, targets=IGD_TARGETS, callback_port=callback_port)
         self._any_gateway = any_gateway
         self._poll_seconds = poll_seconds
         self._events = events
-        self._host_id = host_id()
+        self._host_id = host_id(identity)
+        self._books = Books(journal)
         self._gateways: dict[str, Gateway] = {}  # verified, by UDN
         self._known: dict[str, Gateway] = {}  # all there ever were: who comes back finds its observers and mappings
         self._opening: dict[str, Deferred[None]] = {}
         self._current: Gateway | None = None
-        self._waiting = Waiters(reactor)
+        self._waiting = Waiters(self.reactor)
         self._gateway_observers: list[IGatewayObserver] = []
         self._declined: set[str] = set()
         self.last_error: TxigdError | None = None
-        self.mappings = Mappings(reactor, self._host_id)
+        self.mappings = Mappings(self.reactor, self._host_id, books=self._books)
         self.observe_devices(self)
 
     # -- for everybody -----------------------------------------------------------------------------------------------
@@ -234,8 +244,12 @@ class ControlPoint(control_point.ControlPoint):
                 host_id=self._host_id,
                 poll_seconds=self._poll_seconds,
                 events=self._events,
-                firewall=Firewall(self.reactor, device, self.exchange, others=lambda: self.devices),
+                firewall=Firewall(
+                    self.reactor, device, self.exchange, elsewhere=self._elsewhere, others=lambda: self.devices
+                ),
+                books=self._books,
             )
+            gateway.settle_with = functools.partial(self._wanted_on, gateway)
             gateway.wan.on_unreachable = functools.partial(self._unreachable, gateway)
             self._make_room()
             self._known[gateway.udn] = gateway
@@ -282,11 +296,21 @@ class ControlPoint(control_point.ControlPoint):
             _log.warn("gateway {name}: {error}; still trying", name=str(self.named), error=str(error))
         self.last_error = error
 
+    def _elsewhere(self, device: RemoteDevice) -> list[DeviceURL]:
+        """Where the next hop shows the same device, which is not described there because the user named one place."""
+        udns = {part.udn for part in device.description.root.walk()}
+        seen = () if self.discovery is None else self.discovery.presence.sightings
+        return [one.location for one in seen if one.udns & udns and self.is_next_hop(one.location.host)]
+
     def _refuse(self, device: RemoteDevice, why: str) -> None:
         """It is no gateway; for a device that was named by its URL that is the answer."""
         if isinstance(self.named, DeviceURL) and device.location == self.named:
             self.last_error = NotAGateway(f"{device.location} {why}")
             self._waiting.fail(self.last_error)
+
+    def _wanted_on(self, gateway: Gateway) -> list[Mappings]:
+        """What may be held on a gateway that is about to be opened: it may become the one in use."""
+        return [gateway.mappings, self.mappings]
 
     def _unreachable(self, gateway: Gateway) -> None:
         self.suspect(gateway.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -11,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from txigd import log
 from txigd.errors import ActionError, ActionNotOffered, ExchangeError, ExchangeTimeout, NotAGateway
+from txigd.igd.books import Books
 from txigd.igd.connection import Connection
 from txigd.igd.firewall import Firewall
 from txigd.igd.mappings import Mappings
@@ -57,14 +59,17 @@ class Gateway:
         events: bool = True,
         random: Random | None = None,
         firewall: Firewall | None = None,
+        books: Books | None = None,
     ) -> None:
         if not is_gateway(device.description):
             raise NotAGateway(f"{device.location} describes {device.description.root.device_type}, no Internet gateway")
         self._clock = clock
         self._events = events
+        self._host_id = host_id
+        self._books = Books() if books is None else books
         self.device = device
         self.wan = WAN(clock, poll_seconds=poll_seconds)
-        self.mappings = Mappings(clock, host_id, random=random)
+        self.mappings = Mappings(clock, host_id, books=self._books, random=random)
         self.pinholes = Pinholes(clock, random=random)
         self.firewall = firewall
         self._subscribers: dict[str, Subscriber] = {}
@@ -73,6 +78,7 @@ class Gateway:
         self._proxies: dict[Service, ServiceProxy] = {}
         self.openings_failed = 0
         self.mapping_sets = [self.mappings]
+        self.settle_with: Callable[[], Sequence[Mappings]] = lambda: self.mapping_sets
 
     # -- what it is --------------------------------------------------------------------------------------------------
     @property
@@ -157,10 +163,11 @@ class Gateway:
         """
         self._proxies.clear()
         services = [s for s in self.services if s.name in _CONNECTIONS and s.control_url is not None]
-        connections = [Connection(self._proxy(service), self.local_address) for service in services]
+        connections = [Connection(self._proxy(service), self.local_address, udn=self.udn) for service in services]
         default = await self._default(services) if len(services) > 1 else -1
         self.wan.on_live = self._attach
         await self.wan.use(connections, default)
+        await self._settle(self.wan.connection)
         self._attach(self.wan.connection)
         if self.firewall is not None:
             self.firewall.forget()
@@ -215,6 +222,14 @@ class Gateway:
             return -1
         text = str(told.get("NewDefaultConnectionService") or "")
         return default_index(text, [(service.udn, service.service_id) for service in services])
+
+    async def _settle(self, connection: Connection) -> None:
+        """Before anything new is done: what an earlier run of ours left here is taken over or removed."""
+        if not self._books.kept or not isinstance(self.local_address, ipaddress.IPv4Address):
+            return
+        self._books.seen(self.udn, self.location)
+        wanted = [held.wanted for mappings in self.settle_with() for held in mappings if not held.leaving]
+        await self._books.settle(connection, wanted, client=self.local_address, host_id=self._host_id)
 
     def _attach(self, connection: Connection) -> None:
         for mappings in self.mapping_sets:

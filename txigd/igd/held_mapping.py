@@ -10,10 +10,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from txigd import log
 from txigd.errors import MappingConflict, MappingRefused, MappingReleased
+from txigd.igd.books import Books
 from txigd.igd.connection import Connection
 from txigd.igd.held import Held
+from txigd.igd.journal_entry import JournalEntry
 from txigd.igd.lease import Lease
-from txigd.igd.lease_facts import WORKING, Add, Command, Delete, Fact, MappingState, MappingStatus, Read
+from txigd.igd.lease_facts import WORKING, Add, Added, Command, Delete, Fact, MappingState, MappingStatus, Read
 from txigd.igd.mapping import PortMapping, tag
 from txigd.limits import PORT_RANGE
 
@@ -23,6 +25,7 @@ _log = log.logger("txigd.mappings")
 class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
     """One wanted mapping and how it stands. Made by :meth:`txigd.igd.mappings.Mappings.hold`.
 
+    :param books: where what is done is written down.
     :param wait_for: begins nothing before this has fired: the farewell of another mapping on the same port.
     :ivar wanted: the :class:`txigd.igd.mapping.PortMapping`.
     """
@@ -34,11 +37,13 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
         host_id: str,
         random: Random,
         *,
+        books: Books | None = None,
         wait_for: Deferred[None] | None = None,
     ) -> None:
         super().__init__(clock, wanted, MappingStatus(), wait_for=wait_for)
         self._host_id = host_id
         self._random = random
+        self._books = Books() if books is None else books
 
     @property
     def external_port(self) -> int:
@@ -70,23 +75,29 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             host_id=self._host_id,
             spread=lambda: self._random.uniform(-1, 1),
             other_port=lambda: self._random.randint(*PORT_RANGE),
-            external_port=self.status.external_port,
+            external_port=self.status.external_port or self._books.journal.port_for(self.wanted),
         )
 
     async def _carry_out(self, place: Connection, lease: Lease, command: Command) -> Fact:
+        assert isinstance(command, (Add, Delete, Read))
+        description = tag(self._host_id, self.wanted.description or str(self.wanted).replace(":", "-"))
+        entry = JournalEntry.of(self.wanted, command.port, client=lease.client, description=description)
+        fact: Fact
+        asked = 0
         if isinstance(command, Add):
-            description = tag(self._host_id, self.wanted.description or str(self.wanted).replace(":", "-"))
-            return await place.add_entry(
-                self.wanted,
-                command.port,
-                client=lease.client,
-                description=description,
-                lease_seconds=command.lease_seconds,
+            asked = command.lease_seconds
+            self._books.adding(place.udn, entry, asked)
+            fact = await place.add_entry(
+                self.wanted, command.port, client=lease.client, description=description, lease_seconds=asked
             )
-        if isinstance(command, Delete):
-            return await place.delete_entry(self.wanted, command.port)
-        assert isinstance(command, Read)
-        return await place.read_entry(self.wanted, command.port)
+            if isinstance(fact, Added):
+                self._books.journal.keep_port(self.wanted, command.port)
+        elif isinstance(command, Delete):
+            fact = await place.delete_entry(self.wanted, command.port)
+        else:
+            fact = await place.read_entry(self.wanted, command.port)
+        self._books.learned(place.udn, entry, fact, asked)
+        return fact
 
     def _released(self) -> MappingStatus:
         return MappingStatus(MappingState.RELEASED, self.status.external_port)

@@ -8,6 +8,7 @@ from random import Random
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from txigd.igd.books import Books
 from txigd.igd.connection import Connection
 from txigd.igd.held_mapping import HeldMapping
 from txigd.igd.held_set import HeldSet
@@ -23,6 +24,7 @@ class Mappings(HeldSet[PortMapping, HeldMapping, Connection]):
 
     :param clock: the reactor's time.
     :param host_id: short id of this host, part of the tag of our entries.
+    :param books: where what is done is written down.
     :param most: how many may be wanted at once (D6).
     """
 
@@ -30,10 +32,17 @@ class Mappings(HeldSet[PortMapping, HeldMapping, Connection]):
     SAME = "external port"
 
     def __init__(
-        self, clock: IReactorTime, host_id: str, *, most: int = MAPPINGS, random: Random | None = None
+        self,
+        clock: IReactorTime,
+        host_id: str,
+        *,
+        books: Books | None = None,
+        most: int = MAPPINGS,
+        random: Random | None = None,
     ) -> None:
         super().__init__(clock, most=most)
         self._host_id = host_id
+        self._books = Books() if books is None else books
         self._random = random or Random()  # jitter and port choice need no secret
 
     def _key(self, wanted: PortMapping) -> Hashable:
@@ -41,4 +50,4 @@ class Mappings(HeldSet[PortMapping, HeldMapping, Connection]):
         return wanted.protocol, wanted.wanted_port, str(wanted.remote_host or "")
 
     def _make(self, wanted: PortMapping, wait_for: Deferred[None] | None) -> HeldMapping:
-        return HeldMapping(self._clock, wanted, self._host_id, self._random, wait_for=wait_for)
+        return HeldMapping(self._clock, wanted, self._host_id, self._random, books=self._books, wait_for=wait_for)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import CannotListenError
+from twisted.python import usage
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -18,6 +22,7 @@ from txigd.igd.status import WANStatus
 from txigd.interfaces import IGatewayObserver, IWANObserver
 from txigd.limits import DROP_REASONS, GATEWAY_PATIENCE_SECONDS
 from txigd.service.options import Options
+from txigd.service.state import StateFile, default_path
 
 _log = log.logger("txigd.daemon")
 _LOOPBACK = "lo"
@@ -35,6 +40,7 @@ class Daemon(Service):
         self._reactor = reactor
         self._options = options
         self._simulated: Any = None
+        self._state: StateFile | None = None
         self._told: set[str] = set()
         self._starting = False
         self._failed = False
@@ -64,6 +70,10 @@ class Daemon(Service):
             links, gateway = [_LOOPBACK], self._simulated.location
             _log.info("simulated gateway at {location}", location=gateway)
             _log.info("what is sent to a mapped port of {address} goes through the mapping", address=WAN_ADDRESS)
+        else:
+            path = Path(options["state"] or default_path(os.environ, os.geteuid()))
+            self._state = StateFile(path, self._reactor)
+            self._state.load()
         if not self.running:
             return
         self.control_point = point = ControlPoint(
@@ -72,10 +82,13 @@ class Daemon(Service):
             gateway=gateway,
             callback_port=options["callback-port"],
             poll_seconds=options["poll"],
+            journal=None if self._state is None else self._state.journal,
+            identity="" if self._state is None else str(self._state.path.absolute()),
         )
         point.observe(self)
-        for wanted in options["mappings"]:
+        for wanted in options.wanted():
             point.mappings.hold(wanted)
+        self._listen_for_reload()
         point.start()
         self._tell_problems()
         _log.info("looking for a gateway on {links}", links=", ".join(link.name for link in point.links) or "no link")
@@ -91,7 +104,29 @@ class Daemon(Service):
             await self.control_point.stop()
         if self._simulated is not None:
             await self._simulated.stop()
+        if self._state is not None:
+            self._state.close()
         _log.info("stopped")
+
+    def _listen_for_reload(self) -> None:
+        if self._options["map-file"] is not None and hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, lambda number, frame: self._reactor.callFromThread(self.reload))
+
+    def reload(self) -> None:
+        """Read the file of mappings again: new ones are held, missing ones deleted (F54)."""
+        if self.control_point is None or not self.running:
+            return
+        try:
+            wanted = self._options.wanted()
+        except usage.UsageError as error:
+            _log.error("the mappings stay as they are: {problem}", problem=str(error))
+            return
+        held = {one.wanted: one for one in self.control_point.mappings}
+        for mapping in held.keys() - set(wanted):
+            held[mapping].release()
+        for mapping in wanted:
+            self.control_point.mappings.hold(mapping)
+        _log.info("read the mappings again: {count} are wanted", count=len(wanted))
 
     def _none_yet(self, failure: Failure) -> None:
         if failure.check(TxigdError) is None:

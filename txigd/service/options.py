@@ -11,7 +11,7 @@ import txigd
 from txigd import log
 from txigd.errors import TxigdError
 from txigd.igd.mapping import PortMapping
-from txigd.limits import MAPPINGS, POLL_SECONDS
+from txigd.limits import MAP_FILE_CHARACTERS, MAPPINGS, POLL_SECONDS
 from txigd.upnp import addressing
 from txigd.upnp.control_point import named_device
 
@@ -30,6 +30,8 @@ class Options(usage.Options):
         ["gateway", "g", None, "the gateway: its address or the URL of its description (default: the default route)"],
         ["poll", "p", POLL_SECONDS, "seconds between cross-checks of the WAN state"],
         ["callback-port", None, 0, "TCP port that hears the gateway's events (default: any)"],
+        ["map-file", None, None, "file with more mappings, one a line, # for remarks; read again at SIGHUP"],
+        ["state", None, None, "file that remembers what was mapped, so that a crash leaves nothing behind"],
         ["log-level", None, "info", f"one of {', '.join(log.LEVELS)}"],
     ]
     optFlags = [["simulate", None, "run a simulated gateway as well, on loopback, and use that"]]
@@ -79,9 +81,7 @@ class Options(usage.Options):
         self["callback-port"] = self._port("callback-port")
         if self["log-level"] not in log.LEVELS:
             raise usage.UsageError(f"--log-level {self['log-level']!r}: use one of {', '.join(log.LEVELS)}")
-        if len(self["mappings"]) > MAPPINGS:
-            raise usage.UsageError(f"{len(self['mappings'])} mappings: {MAPPINGS} may be held at once")
-        self._refuse_twins()
+        self.wanted()
         if self["simulate"] and (self["gateway"] is not None or self["links"]):
             raise usage.UsageError("--simulate brings its own gateway and link: leave out --gateway and --link")
         try:
@@ -91,6 +91,35 @@ class Options(usage.Options):
                 addressing.links(self["links"])
         except TxigdError as error:
             raise usage.UsageError(str(error)) from None
+
+    def wanted(self) -> list[PortMapping]:
+        """The mappings of the command line and, as it is now, of the file.
+
+        :raises usage.UsageError: saying what is wrong, and in which line.
+        """
+        wanted = [*self["mappings"], *self._from_file()]
+        if len(wanted) > MAPPINGS:
+            raise usage.UsageError(f"{len(wanted)} mappings: {MAPPINGS} may be held at once")
+        self._refuse_twins(wanted)
+        return wanted
+
+    def _from_file(self) -> list[PortMapping]:
+        name = self["map-file"]
+        if name is None:
+            return []
+        try:
+            with open(name, encoding="utf-8") as file:
+                lines = file.read(MAP_FILE_CHARACTERS).splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise usage.UsageError(f"--map-file {name}: {getattr(error, 'strerror', None) or 'not a text'}") from None
+        found = []
+        for number, line in enumerate(lines, 1):
+            text = line.partition("#")[0].strip()
+            try:
+                found.extend([PortMapping.from_text(text)] if text else [])
+            except TxigdError as error:
+                raise usage.UsageError(f"{name}, line {number}: {error}") from None
+        return found
 
     def _mapping(self, text: str) -> PortMapping:
         try:
@@ -114,9 +143,9 @@ class Options(usage.Options):
             raise usage.UsageError(f"--{name} {text!r}: write a port from 1 to 65535, or 0 for any")
         return int(text)
 
-    def _refuse_twins(self) -> None:
+    def _refuse_twins(self, mappings: Sequence[PortMapping]) -> None:
         seen: dict[tuple[str, int], PortMapping] = {}
-        for wanted in self["mappings"]:
+        for wanted in mappings:
             key = (wanted.protocol, wanted.wanted_port)
             if key in seen and seen[key] != wanted:
                 raise usage.UsageError(f"--map {wanted}: external port {key[1]} is already wanted for {seen[key]}")

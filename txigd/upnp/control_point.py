@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -24,16 +25,18 @@ from txigd.steady import SteadyReactor, steady
 from txigd.upnp import addressing
 from txigd.upnp.addressing import Link
 from txigd.upnp.devices import Devices
+from txigd.upnp.discovery.minissdpd import MiniSSDPd
 from txigd.upnp.discovery.multicast import Discovery
 from txigd.upnp.discovery.presence import Sighting
 from txigd.upnp.eventing.callback import CallbackServer
 from txigd.upnp.http import USER_AGENT, Exchange
 from txigd.upnp.naming import callback_authority
 from txigd.upnp.naming import named_device as named_device
-from txigd.upnp.remote_device import RemoteDevice
-from txigd.upnp.url import DeviceURL, IPAddress, without_zone
+from txigd.upnp.remote_device import RemoteDevice, Tables, own_table
+from txigd.upnp.url import DeviceURL, IPAddress, parse, without_zone
 
 _log = log.logger("txigd.control_point")
+_Self = TypeVar("_Self", bound="ControlPoint")
 
 
 class ControlPoint(Devices, Service):
@@ -42,7 +45,10 @@ class ControlPoint(Devices, Service):
     :param reactor: Twisted's reactor.
     :param links: names of the links to use; all usable ones by default.
     :param named: one device to use, wherever it is: its address or the URL of its description.
-    :param targets: what to search for; only devices that announce one of these types are tracked.
+    :param targets: what to search for, ``("ssdp:all",)`` for everything; only devices that announce one of these types
+        are tracked. Without any, nothing is searched for or listened to: see :meth:`device`.
+    :param tables: what is known of services besides their own descriptions, see
+        :func:`txigd.igd.tables.known_table`.
     :param callback_port: TCP port that hears events; 0 for any.
     :param callback_host: the address that devices are to call, at ``callback_port``, where this host sits behind a
         forwarding of its own, for instance in a container (Q173).
@@ -60,9 +66,10 @@ class ControlPoint(Devices, Service):
         callback_port: int = 0,
         callback_host: str | None = None,
         search_port: int = 0,
+        tables: Tables = own_table,
     ) -> None:
         reactor = steady(reactor)
-        super().__init__(reactor)
+        super().__init__(reactor, tables)
         self._link_names = tuple(links)
         self.named = None if named is None else named_device(named)
         self._targets = tuple(targets)
@@ -102,6 +109,16 @@ class ControlPoint(Devices, Service):
             self.reactor.start()
         if IReactorCore.providedBy(self.reactor):  # a clock alone never ends
             self._reactor_end = self.reactor.addSystemEventTrigger("before", "shutdown", self._reactor_ends)
+        if self.multicast is not None:
+            self.multicast.set_links(self.links)
+            self.multicast.start()
+        if self._targets:
+            self._discover()
+        self._poll_links()
+        self._again("search", SEARCH_AGAIN_SECONDS, self._search)
+        self._pursue()
+
+    def _discover(self) -> None:
         self.discovery = Discovery(
             self.reactor,
             self._sighted,
@@ -112,9 +129,13 @@ class ControlPoint(Devices, Service):
             search_port=self._search_port,
         )
         self.discovery.start()
-        self._poll_links()
-        self._again("search", SEARCH_AGAIN_SECONDS, self._search)
-        self._pursue()
+        self._background(self._recall(self.discovery))
+
+    async def _recall(self, discovery: Discovery) -> None:
+        """What a minissdpd of this host remembers is there before the first answer."""
+        remembered = await MiniSSDPd(self.reactor, targets=self._targets).ask(self.links)
+        if remembered:
+            discovery.recall(remembered)
 
     def stopService(self) -> Deferred[None]:
         """Look for nothing more, say farewell, close everything; fires when nothing is left open."""
@@ -149,9 +170,10 @@ class ControlPoint(Devices, Service):
 
     async def _close(self) -> None:
         discovery, self.discovery = self.discovery, None
-        closing: list[Deferred[Any]] = [] if discovery is None else [discovery.stop()]
+        closing: list[Deferred[Any]] = [one.stop() for one in (discovery, self.multicast) if one is not None]
         try:
             await self.farewell()
+            await gatherResults([device.stop() for device in self.devices])
         finally:
             self._devices.clear()
             self.exchange.close()
@@ -169,7 +191,42 @@ class ControlPoint(Devices, Service):
         """What has to be said to devices before the exchange is closed; must take seconds only."""
         return succeed(None)
 
+    async def __aenter__(self: _Self) -> _Self:
+        self.startService()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stopService()
+
     # -- for everybody -----------------------------------------------------------------------------------------------
+    def device(self, location: str | DeviceURL, *, seconds: float = HTTP_PATIENT_SECONDS) -> Deferred[RemoteDevice]:
+        """The device that a description describes, without any discovery; observers are not told of it.
+
+        :param location: URL of the description, with an address as its host.
+        :param seconds: budget of fetching it.
+        :return: a cancellable Deferred; fails with :class:`~txigd.errors.BadURL`,
+            :class:`~txigd.errors.ExchangeError`, :class:`~txigd.errors.DescriptionError`,
+            :class:`~txigd.errors.AddressingError` when no link leads there, or :class:`~txigd.errors.Stopped`.
+        """
+        return Deferred.fromCoroutine(self._named_device(location, seconds))
+
+    async def _named_device(self, location: str | DeviceURL, seconds: float) -> RemoteDevice:
+        where = parse(location) if isinstance(location, str) else location
+        known = self._device_at(where)
+        if known is not None:
+            return known
+        if self.running:
+            description = await self._fetches.once(self.exchange, where, seconds=seconds)
+        if not self.running:
+            raise Stopped
+        addressing.address_towards(where.host)
+        self._take(description, None, aside=True)
+        if description.root.udn not in self._devices:
+            raise DescriptionError(f"too many devices are known to take {where} as well")
+        return self._devices[description.root.udn]
+
     @property
     def problems(self) -> tuple[str, ...]:
         """What does not work now, a sentence for each: no network, a port taken, a link that refuses multicast."""
@@ -181,7 +238,7 @@ class ControlPoint(Devices, Service):
     @property
     def satisfied(self) -> bool:
         """Whether what was looked for is found; until then it is searched for again and again."""
-        return bool(self._devices)
+        return any(not device.aside for device in self._devices.values())
 
     def accepts(self, sighting: Sighting) -> bool:
         """Whether the description of what was sighted is to be fetched."""
@@ -198,9 +255,12 @@ class ControlPoint(Devices, Service):
         late = max(self.reactor.seconds() - self._looked_at[0], _boot_seconds() - self._looked_at[1])
         try:
             self._follow_links()
-            if late > SLEPT_SECONDS and self.discovery is not None:
+            if late > SLEPT_SECONDS:
                 _log.info("this host slept for {seconds} s: looking at everything again", seconds=round(late))
-                self.discovery.search()
+                if self.discovery is not None:
+                    self.discovery.search()
+                for device in self.devices:
+                    device.woke()
                 self.woke()
         finally:
             self._poll_links()
@@ -211,19 +271,23 @@ class ControlPoint(Devices, Service):
         except AddressingError:
             links = ()  # a named link went away; it may come back
         hops = addressing.next_hops()
-        if self.discovery is None or (links == self.links and hops == self.next_hops):
+        if links == self.links and hops == self.next_hops:
             return
         difference = addressing.changes(self.links, links)
         for word, some in (("new", difference.added), ("gone", difference.removed)):
             for link in some:
                 _log.info("link {name} is {word}", name=link.name, word=word)
         self.links, self.next_hops = links, hops
-        self.discovery.set_links(links, hops)
+        if self.multicast is not None:
+            self.multicast.set_links(links)
+        if self.discovery is not None:
+            self.discovery.set_links(links, hops)
         for address in difference.addresses_lost:
             self.callbacks.release(address)
         for device in self.devices:
             self._find_own_address(device)
-        for sighting in self.discovery.presence.sightings:  # what was declined may be the next hop now (F16)
+        # what was declined may be the next hop now (F16)
+        for sighting in () if self.discovery is None else self.discovery.presence.sightings:
             if self._device_at(sighting.location) is None and self.accepts(sighting):
                 self._background(self._describe(sighting.location, sighting))
         self.links_changed()
@@ -235,8 +299,9 @@ class ControlPoint(Devices, Service):
             return  # the link is down; the address may be the same when it is up again
         if own != device.local_address:
             _log.info("our address towards {host} is {own} now", host=str(device.host), own=str(own))
-            device.local_address = own
-            self._tell("device_changed", device)
+            device.moved(own)
+            if not device.aside:
+                self._tell("device_changed", device)
 
     def links_changed(self) -> None:
         """Links, addresses or default routes changed; devices were told before of a change of our own address."""
