@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.ipv6_gateway import LAN6, OURS, OVER4, OVER6, TEMPORARY, Gateway6, own
+from tests.ipv6_gateway import LAN6, OURS, OVER4, OVER6, TEMPORARY, FakeExchange, Gateway6, at, own
 from txigd.errors import ActionError, AddressingError, NoFirewall
-from txigd.igd.firewall import FirewallState
+from txigd.igd.firewall import Firewall, FirewallState
 from txigd.igd.lease_facts import Added, Denied, Failed, Missing, Unreadable
 from txigd.igd.pinhole import Closed, Opened, Pinhole, PinholeFact
 from txigd.limits import PINHOLE_SIGHT_SECONDS
@@ -93,6 +93,13 @@ class FactTests(FirewallCase):
         self.assertEqual(self.fact(self.firewall.close(1, OURS)), Closed())
         self.gateway.faults["DeletePinhole"] = 2503
         self.assertIsInstance(self.fact(self.firewall.close(1, OURS)), Failed)
+
+    def test_DeletePinhole_by_itself_says_why_not(self) -> None:
+        self.open()
+        error = self.failureResultOf(self.firewall.delete(7, OURS), ActionError).value
+        self.assertEqual(error.code, 704)
+        self.successResultOf(self.firewall.delete(1, OURS))
+        self.assertEqual(len(self.gateway.pinholes), 0)
 
     def test_silence_is_no_answer(self) -> None:
         self.open()
@@ -176,6 +183,13 @@ class PlaceTests(FirewallCase):
         self.lan.gateways = ()
         self.firewall.forget()
         self.assertIn("nobody at", self.refused(self.firewall.status()))
+
+    def test_a_named_gateway_is_asked_where_it_was_only_seen(self) -> None:
+        remote = self.lan.device(self.gateway, OVER4)
+        exchange: Any = FakeExchange(self.lan, "192.168.1.7")
+        seen = [at(OVER4), at(OVER6)]
+        self.firewall = Firewall(self.clock, remote, exchange, elsewhere=lambda _: seen, own=lambda: self.lan.own)
+        self.assertEqual(self.open(), Opened(1, OURS))
 
     def test_F61_a_link_local_gateway_is_asked_from_our_global_address(self) -> None:
         self.lan.gateways = (Gateway6(self.clock, "[fe80::1]"),)

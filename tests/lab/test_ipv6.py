@@ -141,6 +141,36 @@ class HoldTests(IPv6Case):
         self.gathering.start()
         return process
 
+    def lan_url(self) -> str:
+        """What a user names."""
+        return self.lab.location()
+
+    def txigd(self, *arguments: str, status: int = 0) -> str:
+        done = self.lab.run(CLIENT, [sys.executable, "-m", "txigd", *arguments], timeout=30)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+        return done.stdout if status == 0 else done.stderr
+
+    def test_the_commands(self) -> None:
+        self.lab.echo(CLIENT, "TCP", 8080)
+        said = self.txigd("pinhole", "tcp:8080", "--lease", "600")
+        self.assertEqual(said, f"[{CLIENT_ADDRESS6}]:8080 TCP is open for 600 s; its number is 1\n")
+        self.assertTrue(self.reaches())
+        self.assertEqual(self.txigd("unpinhole", "1"), "closed 1\n")
+        self.assertFalse(self.reaches())
+        made = json.loads(self.txigd("pinhole", "udp:5000", "--json", "--address", CLIENT_ADDRESS6))
+        self.assertEqual((made["state"], made["address"], made["unique_id"]), ("active", CLIENT_ADDRESS6, 2))
+        for arguments, status, text in (
+            (["unpinhole", "77"], 1, "there is no pinhole 77"),
+            (["pinhole", "tcp:80"], 1, "606"),
+            (["pinhole", "tcp:8080", "--address", "2001:db8::1"], 1, "this host has no address 2001:db8::1"),
+            (["pinhole", "tcp:8080", "--lease", "0"], 2, "1 to 86400"),
+        ):
+            with self.subTest(" ".join(arguments)):
+                line = self.txigd(*arguments, status=status)
+                self.assertIn(text, line)
+                self.assertEqual(line.count("\n"), 1)
+
     def end(self, process: subprocess.Popen[bytes]) -> None:
         process.terminate()
         process.wait(10)
@@ -222,6 +252,13 @@ class HoldTests(IPv6Case):
         self.end(process)
         self.assertEqual(self.pinholes(), [])
 
+    def test_a_gateway_named_by_its_IPv4_URL_gets_its_pinhole_too(self) -> None:
+        process = self.hold("pinhole:tcp:8080", f"gateway={self.lan_url()}")
+        self.wait(self.active)
+        self.assertEqual({fact["gateway"] for fact in self.told if "gateway" in fact}, {self.lan_url()})
+        self.end(process)
+        self.assertEqual(self.pinholes(), [])
+
     def test_a_new_address_gets_the_pinhole(self) -> None:
         self.lab.echo(CLIENT, "TCP", 8080)
         process = self.hold("pinhole:tcp:8080:4")
@@ -251,11 +288,8 @@ class IPv6OnlyTests(HoldTests):
 
     lab_config = {"ipv6": True, "ipv4": False}
 
-    def txigd(self, *arguments: str, status: int = 0) -> str:
-        done = self.lab.run(CLIENT, [sys.executable, "-m", "txigd", *arguments], timeout=30)
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        self.assertNotIn("Traceback", done.stderr)
-        return done.stdout if status == 0 else done.stderr
+    def lan_url(self) -> str:
+        return self.lab.location6()
 
     def test_F61_the_gateway_is_found_and_asked_at_its_link_local_address(self) -> None:
         process = self.hold()

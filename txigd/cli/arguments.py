@@ -5,24 +5,28 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import txigd
 from txigd.errors import InvalidArgument
 from txigd.igd.mapping import PortMapping
+from txigd.igd.pinhole import Pinhole
+from txigd.limits import PINHOLE_LEASE_CEILING_SECONDS
 
 USAGE_STATUS = 2
 SEARCH_SECONDS = 5.0
 DISCOVER_SECONDS = 3.0
 MAPPING_FORM = "PROTOCOL:INTERNAL[:EXTERNAL]"
 PORT_FORM = "PROTOCOL:EXTERNAL"
+PINHOLE_FORM = "PROTOCOL:PORT"
 _EPILOG = """\
 examples:
   txigd discover                       which gateways answer on this network
   txigd ip                             the external address
   txigd map tcp:8080 udp:5000:15000    map two ports to this host, for an hour
   txigd map tcp:8080 --hold            keep it mapped until Ctrl-C, then delete it
+  txigd pinhole tcp:8080 --hold        the same for IPv6: let the internet reach this host's port
   txigd watch --json                   one line for every change of the WAN side
   txigd simulate                       a gateway in software; use it with --link lo
 
@@ -31,18 +35,26 @@ run the daemon: twistd igd --map tcp:8080
 """
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Keeps the column of names wide enough for commands, of which argparse counts two characters too few."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._action_max_length = len("    unpinhole")
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line; takes no shortened options, which a later option would make ambiguous."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("allow_abbrev", False)
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        options.setdefault("formatter_class", _Help)
         super().__init__(**options)
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
         message = message.replace("argument COMMAND: invalid choice:", "no such command:")
-        for prefix in (f"argument {MAPPING_FORM}: ", f"argument {PORT_FORM}: ", "argument "):
+        for prefix in (*(f"argument {form}: " for form in (MAPPING_FORM, PORT_FORM, PINHOLE_FORM)), "argument "):
             message = message.removeprefix(prefix)
         message = "".join(c if c.isprintable() else "?" for c in message)
         sys.stderr.write(f"{self.prog}: {message} (see '{self.prog} --help')\n")
@@ -95,11 +107,29 @@ def parser() -> Parser:
     unmap = add("unmap", "Delete port mappings of this host.")
     unmap.add_argument("ports", nargs="+", type=mapped, metavar=PORT_FORM, help="for example tcp:8080")
     unmap.add_argument("--force", action="store_true", help="also when the mapping leads to another host or program")
+    _add_pinholes(add)
     watch = add("watch", "Print every change of the gateway as it happens, until interrupted.")
     watch.add_argument("--for", dest="seconds", type=seconds, metavar="SECONDS", help="stop after this time")
     watch.add_argument("--poll", type=seconds, default=30.0, metavar="SECONDS", help="period of the cross-check (30)")
     _add_simulate(commands)
     return top
+
+
+def _add_pinholes(add: Callable[..., Parser]) -> None:
+    opened = add(
+        "pinhole",
+        "Open the gateway's IPv6 firewall for ports of this host.",
+        "Each stays open for its lease, or\nwith --hold for as long as this command runs.",
+    )
+    opened.add_argument("pinholes", nargs="+", type=pinhole, metavar=PINHOLE_FORM, help="for example tcp:8080")
+    opened.add_argument("--lease", type=pinhole_lease, metavar="SECONDS", help="how long it is open (default 3600)")
+    opened.add_argument("--hold", action="store_true", help="keep it open until interrupted, then close it")
+    closed = add("unpinhole", "Close pinholes of this host.", "No gateway lists them: 'txigd pinhole' told the number.")
+    closed.add_argument("ids", nargs="+", type=pinhole_id, metavar="ID", help="as 'txigd pinhole' printed it")
+    for command in (opened, closed):
+        command.add_argument(
+            "--address", type=address6, help="the address of this host that it is for (default: one that lasts)"
+        )
 
 
 def _add_simulate(commands: Any) -> None:
@@ -170,6 +200,37 @@ def address(text: str) -> str:
         return str(ipaddress.IPv4Address(text))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: write an IPv4 address, for example 11.22.33.44") from None
+
+
+def address6(text: str) -> ipaddress.IPv6Address:
+    """An IPv6 address."""
+    try:
+        return ipaddress.IPv6Address(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write an IPv6 address, for example 2001:db8::2") from None
+
+
+def pinhole(text: str) -> Pinhole:
+    """A pinhole as the user writes it."""
+    try:
+        return Pinhole.from_text(text)
+    except InvalidArgument as error:
+        said = str(error)
+        raise argparse.ArgumentTypeError(said if repr(text) in said else f"{text!r}: {said}") from None
+
+
+def pinhole_lease(text: str) -> int:
+    """The lease of a pinhole in seconds."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= PINHOLE_LEASE_CEILING_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r}: write seconds, 1 to {PINHOLE_LEASE_CEILING_SECONDS} (a day)")
+    return int(text)
+
+
+def pinhole_id(text: str) -> int:
+    """A UniqueID."""
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r}: write the number that 'txigd pinhole' printed")
+    return int(text)
 
 
 def lease(text: str) -> int:

@@ -5,39 +5,29 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timezone
 from typing import Any
 
 from twisted.internet import defer
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
-from zope.interface import implementer
 
 from txigd.cli.arguments import USAGE_STATUS
+from txigd.cli.pinholes import PINHOLE_COMMANDS
 from txigd.cli.report import Report, printable
+from txigd.cli.session import MAP_SECONDS, Printer, control_point, interrupted, mapping_state, pause
 from txigd.errors import ActionError, MappingError, Stopped
 from txigd.igd.control_point import ControlPoint, host_id
 from txigd.igd.gateway import Gateway
 from txigd.igd.lease_facts import MappingStatus
 from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
-from txigd.igd.status import WANStatus
-from txigd.interfaces import IGatewayObserver, IMappingObserver, IWANObserver
 from txigd.limits import LEASE_SECONDS
 from txigd.upnp import addressing
-
-MAP_SECONDS = 20.0  # one answer may take 10 s, and some gateways need a second form of the request
-
-
-def control_point(reactor: Any, options: argparse.Namespace, **more: Any) -> ControlPoint:
-    """A control point as the command line asks for it; one that asks once, unless told otherwise."""
-    return ControlPoint(reactor, links=options.link, gateway=options.gateway, **{"events": False, **more})
 
 
 async def discover(reactor: Any, options: argparse.Namespace, report: Report) -> int:
     """List every gateway that answers."""
     async with control_point(reactor, options, any_gateway=True) as point:
         await point.gateway(options.timeout)
-        await _pause(reactor, min(1.0, options.timeout))  # others may take their time; the first is known already
+        await pause(reactor, min(1.0, options.timeout))  # others may take their time; the first is known already
         rows = [summary(point, gateway) for gateway in point.gateways]
     if report.json:
         report.value(rows, "")
@@ -147,8 +137,8 @@ async def map_(reactor: Any, options: argparse.Namespace, report: Report) -> int
                 _mapped(gateway, one.wanted, made),
             )
         if options.hold and result == 0:
-            gateway.mappings.observe(_Printer(reactor, report))
-            await _interrupted(reactor)
+            gateway.mappings.observe(Printer(reactor, report))
+            await interrupted(reactor)
         elif not options.hold:
             for one in held:
                 one.leave()
@@ -162,16 +152,6 @@ def _mapped(gateway: Gateway, wanted: PortMapping, made: MappingStatus) -> str:
         f"{address}:{made.external_port} -> {gateway.local_address}:{wanted.internal_port} {wanted.protocol}, {lasts}"
         + (f" ({made.reason})" if made.reason else "")
     )
-
-
-def mapping_state(status: MappingStatus) -> dict[str, Any]:
-    """What programs are told of a mapping; the time of the next attempt is of this process only."""
-    return {
-        "state": status.state,
-        "external_port": status.external_port,
-        "lease_seconds": status.lease_seconds,
-        "reason": status.reason,
-    }
 
 
 async def unmap(reactor: Any, options: argparse.Namespace, report: Report) -> int:
@@ -209,12 +189,12 @@ def _may_delete(entry: PortMappingEntry, gateway: Gateway) -> bool:
 async def watch(reactor: Any, options: argparse.Namespace, report: Report) -> int:
     """Print changes as they come."""
     async with control_point(reactor, options, poll_seconds=options.poll, events=True) as point:
-        printer = _Printer(reactor, report)
+        printer = Printer(reactor, report)
         point.observe(printer)
         point.gateway(options.timeout).addErrback(
             lambda failure: None if failure.check(Stopped) else report.failed(f"{failure.value}; still looking")
         )
-        await _interrupted(reactor, options.seconds)
+        await interrupted(reactor, options.seconds)
     return 0
 
 
@@ -250,7 +230,7 @@ async def simulate(reactor: Any, options: argparse.Namespace, report: Report) ->
         ),
     )
     try:
-        await _interrupted(reactor, options.seconds)
+        await interrupted(reactor, options.seconds)
     finally:
         await gateway.stop()
     return 0
@@ -275,60 +255,6 @@ def summary(point: ControlPoint, gateway: Gateway) -> dict[str, Any]:
     }
 
 
-@implementer(IGatewayObserver, IWANObserver, IMappingObserver)
-class _Printer:
-    """Prints one line for each change."""
-
-    def __init__(self, reactor: Any, report: Report) -> None:
-        self._reactor = reactor
-        self._report = report
-
-    def gateway_found(self, gateway: Gateway) -> None:
-        """Print it, and listen to its WAN side."""
-        gateway.wan.observe(self)
-        state = gateway.wan.status
-        self._print(
-            "gateway",
-            f"{gateway.friendly_name} at {gateway.location}: {state}",
-            {"name": gateway.friendly_name, "location": gateway.location, "new": state},
-        )
-
-    def gateway_lost(self, gateway: Gateway) -> None:
-        """Print it."""
-        gateway.wan.forget(self)
-        self._print("gateway_lost", gateway.friendly_name, {"name": gateway.friendly_name})
-
-    def wan_changed(self, old: WANStatus, new: WANStatus) -> None:
-        """Print both."""
-        self._print("wan", f"{old} -> {new} [{new.learned.value}]", {"old": old, "new": new})
-
-    def mapping_changed(self, held: Any, old: Any, new: Any) -> None:
-        """Print the new state."""
-        self._print(
-            "mapping",
-            f"{held.wanted}: {new.state.value}" + (f" ({new.reason})" if new.reason else ""),
-            {"mapping": str(held.wanted), "new": mapping_state(new)},
-        )
-
-    def _print(self, what: str, text: str, data: dict[str, Any]) -> None:
-        now = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
-        self._report.value({"at": now, "what": what, **data}, f"{now}  {what.replace('_', ' ')}: {printable(text)}")
-
-
-def _pause(reactor: Any, seconds: float) -> Deferred[None]:
-    rest: Deferred[None] = Deferred(lambda _: call.cancel())
-    call = reactor.callLater(seconds, rest.callback, None)
-    return rest
-
-
-async def _interrupted(reactor: Any, seconds: float | None = None) -> None:
-    """Wait for ``seconds``, or until the user interrupts; the caller then cleans up."""
-    try:
-        await (Deferred() if seconds is None else _pause(reactor, seconds))
-    except CancelledError:
-        pass
-
-
 COMMANDS: dict[str, Callable[[Any, argparse.Namespace, Report], Awaitable[int]]] = {
     "discover": discover,
     "status": status,
@@ -338,4 +264,5 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace, Report], Awaitable[int]]]
     "unmap": unmap,
     "watch": watch,
     "simulate": simulate,
+    **PINHOLE_COMMANDS,
 }

@@ -43,7 +43,7 @@ SERVICE: Final = "WANIPv6FirewallControl"
 _LOOK_AGAIN_SECONDS: Final = 0.5
 # What UpdatePinhole says of a UniqueID that is not ours, or no more: 704 by the standard, 402 from miniupnpd, and 606
 # where the number belongs to somebody else by now.
-_NOT_OURS: Final = frozenset({402, 606, 704})
+NOT_OURS: Final = frozenset({402, 606, 704})
 _NO_TRAFFIC: Final = 709
 
 
@@ -61,6 +61,7 @@ class Firewall:
     :param clock: the reactor's time.
     :param device: the gateway.
     :param exchange: of the control point.
+    :param elsewhere: more locations of a device: those where it was seen without being described there.
     :param others: the other devices of the control point: a gateway may show its firewall in another tree only (Q197).
     :param own: our IPv6 addresses with their flags; None where the system does not tell them.
 
@@ -73,12 +74,14 @@ class Firewall:
         device: RemoteDevice,
         exchange: Exchange,
         *,
+        elsewhere: Callable[[RemoteDevice], Iterable[DeviceURL]] = lambda device: (),
         others: Callable[[], Iterable[RemoteDevice]] = tuple,
         own: Callable[[], tuple[OwnAddress, ...] | None] = own_addresses,
     ) -> None:
         self._clock = clock
         self.device = device
         self._exchange = exchange
+        self._elsewhere = elsewhere
         self._others = others
         self._own = own
         self._service: Service | None = None
@@ -100,6 +103,14 @@ class Firewall:
     def is_working(self, unique_id: int, client: ipaddress.IPv6Address) -> Deferred[bool | None]:
         """CheckPinholeWorking; None while nothing came through that could tell. Optional for gateways (Q198)."""
         return Deferred.fromCoroutine(self._is_working(unique_id, client))
+
+    def delete(self, unique_id: int, client: ipaddress.IPv6Address) -> Deferred[None]:
+        """DeletePinhole.
+
+        :return: errbacks with :class:`txigd.errors.ActionError`: 704 where there is none (miniupnpd: 402), 606 where it
+            is for another address.
+        """
+        return Deferred.fromCoroutine(self._delete(unique_id, client))
 
     def client(
         self, wanted: ipaddress.IPv6Address | None = None, *, kept: ipaddress.IPv6Address | None = None
@@ -157,7 +168,7 @@ class Firewall:
             service = await self._located(client)
             await service.update_pinhole(unique_id=unique_id, lease_time=lease_seconds)
         except ActionError as error:
-            if error.code in _NOT_OURS:
+            if error.code in NOT_OURS:
                 return Missing()
             return Unreadable() if error.code in REFUSALS else _refusal(error)
         except ActionNotOffered:
@@ -169,8 +180,7 @@ class Firewall:
     async def close(self, unique_id: int, client: ipaddress.IPv6Address) -> PinholeFact:
         """Send DeletePinhole: Closed, whatever UPnP error it answers, or Failed."""
         try:
-            service = await self._located(client)
-            await service.delete_pinhole(unique_id=unique_id)
+            await self._delete(unique_id, client)
         except (ActionError, ActionNotOffered):
             return Closed()
         except (NoFirewall, ExchangeError) as error:
@@ -191,6 +201,9 @@ class Firewall:
 
     async def _packets(self, unique_id: int, client: ipaddress.IPv6Address) -> int:
         return await (await self._located(client)).get_pinhole_packets(unique_id=unique_id)
+
+    async def _delete(self, unique_id: int, client: ipaddress.IPv6Address) -> None:
+        await (await self._located(client)).delete_pinhole(unique_id=unique_id)
 
     async def _is_working(self, unique_id: int, client: ipaddress.IPv6Address) -> bool | None:
         service = await self._located(client)
@@ -255,7 +268,7 @@ class Firewall:
     def _places(self) -> Iterator[tuple[str, DeviceURL]]:
         """UDN and location of every description of the gateway that can be read over IPv6, global addresses first."""
         for device in self._family():
-            known = [device.location, *(location for location in device.sightings if location != device.location)]
+            known = dict.fromkeys((device.location, *device.sightings, *self._elsewhere(device)))
             over6 = [location for location in known if location.host.version == 6]
             for location in sorted(over6, key=lambda location: location.host.is_link_local):
                 yield device.udn, location
