@@ -33,7 +33,7 @@ from txigd.upnp.http import USER_AGENT, Exchange
 from txigd.upnp.naming import callback_authority
 from txigd.upnp.naming import named_device as named_device
 from txigd.upnp.remote_device import RemoteDevice, Tables, own_table
-from txigd.upnp.url import DeviceURL, IPAddress, parse, without_zone
+from txigd.upnp.url import DeviceURL, IPAddress, without_zone
 
 _log = log.logger("txigd.control_point")
 _Self = TypeVar("_Self", bound="ControlPoint")
@@ -201,32 +201,6 @@ class ControlPoint(Devices, Service):
         await self.stopService()
 
     # -- for everybody -----------------------------------------------------------------------------------------------
-    def device(self, location: str | DeviceURL, *, seconds: float = HTTP_PATIENT_SECONDS) -> Deferred[RemoteDevice]:
-        """The device that a description describes, without any discovery; observers are not told of it.
-
-        :param location: URL of the description, with an address as its host.
-        :param seconds: budget of fetching it.
-        :return: a cancellable Deferred; fails with :class:`~txigd.errors.BadURL`,
-            :class:`~txigd.errors.ExchangeError`, :class:`~txigd.errors.DescriptionError`,
-            :class:`~txigd.errors.AddressingError` when no link leads there, or :class:`~txigd.errors.Stopped`.
-        """
-        return Deferred.fromCoroutine(self._named_device(location, seconds))
-
-    async def _named_device(self, location: str | DeviceURL, seconds: float) -> RemoteDevice:
-        where = parse(location) if isinstance(location, str) else location
-        known = self._device_at(where)
-        if known is not None:
-            return known
-        if self.running:
-            description = await self._fetches.once(self.exchange, where, seconds=seconds)
-        if not self.running:
-            raise Stopped
-        addressing.address_towards(where.host)
-        self._take(description, None, aside=True)
-        if description.root.udn not in self._devices:
-            raise DescriptionError(f"too many devices are known to take {where} as well")
-        return self._devices[description.root.udn]
-
     @property
     def problems(self) -> tuple[str, ...]:
         """What does not work now, a sentence for each: no network, a port taken, a link that refuses multicast."""

@@ -14,9 +14,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorSocket
 from twisted.python.failure import Failure
 
 from txigd import log
-from txigd.errors import AddressingError, DescriptionError, ExchangeError
+from txigd.errors import AddressingError, DescriptionError, ExchangeError, Stopped
 from txigd.interfaces import IDeviceObserver
-from txigd.limits import LOCATIONS_PER_DEVICE, SIGHTINGS, SSDP_PORT
+from txigd.limits import HTTP_PATIENT_SECONDS, LOCATIONS_PER_DEVICE, SIGHTINGS, SSDP_PORT
 from txigd.upnp import addressing
 from txigd.upnp.addressing import NextHop
 from txigd.upnp.description.device import Description
@@ -27,7 +27,7 @@ from txigd.upnp.eventing.callback import CallbackServer
 from txigd.upnp.eventing.multicast_listener import MulticastListener
 from txigd.upnp.http import Exchange
 from txigd.upnp.remote_device import RemoteDevice, Tables, own_table
-from txigd.upnp.url import DeviceURL, IPAddress, without_zone
+from txigd.upnp.url import DeviceURL, IPAddress, parse, without_zone
 
 _log = log.logger("txigd.control_point")
 
@@ -41,6 +41,7 @@ class Devices:
 
     exchange: Exchange
     callbacks: CallbackServer
+    running: int
 
     def __init__(self, reactor: Any, tables: Tables = own_table) -> None:
         self.reactor = reactor
@@ -58,6 +59,32 @@ class Devices:
     def devices(self) -> tuple[RemoteDevice, ...]:
         """The devices that were described, first found first."""
         return tuple(self._devices.values())
+
+    def device(self, location: str | DeviceURL, *, seconds: float = HTTP_PATIENT_SECONDS) -> Deferred[RemoteDevice]:
+        """The device that a description describes, without any discovery; observers are not told of it.
+
+        :param location: URL of the description, with an address as its host.
+        :param seconds: budget of fetching it.
+        :return: a cancellable Deferred; fails with :class:`~txigd.errors.BadURL`,
+            :class:`~txigd.errors.ExchangeError`, :class:`~txigd.errors.DescriptionError`,
+            :class:`~txigd.errors.AddressingError` when no link leads there, or :class:`~txigd.errors.Stopped`.
+        """
+        return Deferred.fromCoroutine(self._named_device(location, seconds))
+
+    async def _named_device(self, location: str | DeviceURL, seconds: float) -> RemoteDevice:
+        where = parse(location) if isinstance(location, str) else location
+        known = self._device_at(where)
+        if known is not None:
+            return known
+        if self.running:
+            description = await self._fetches.once(self.exchange, where, seconds=seconds)
+        if not self.running:
+            raise Stopped
+        addressing.address_towards(where.host)
+        self._take(description, None, aside=True)
+        if description.root.udn not in self._devices:
+            raise DescriptionError(f"too many devices are known to take {where} as well")
+        return self._devices[description.root.udn]
 
     def observe_devices(self, observer: IDeviceObserver) -> None:
         """Tell an :class:`txigd.interfaces.IDeviceObserver` of devices that come, change and go."""
