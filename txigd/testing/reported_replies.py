@@ -1,7 +1,7 @@
-"""What a support report has in answer to a request, moved to where it is replayed. Pure.
+"""What a support report has in answer to a request, moved to where it is replayed.
 
 A gateway is replayed at another address and on other ports than its own: every URL of its own in what it said names
-the new place, and lengths follow. Where a length was wrong, it stays wrong by as much.
+the new place, and lengths follow. Where a length was wrong, it stays wrong by as much. Opens nothing, sends nothing.
 """
 
 from __future__ import annotations
