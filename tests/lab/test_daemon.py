@@ -15,10 +15,11 @@ from .lab import CLIENT, CLIENT_ADDRESS, INTERNET
 
 BOUND = 2.0  # promised: an evented address change is told within two seconds
 POLL = 3
+DEAD = "table inet dead {\n chain out {\n  type filter hook output priority 0; policy drop;\n }\n}\n"
 
 
-class DaemonTests(LabCase):
-    """One lab, one daemon, the whole life of it."""
+class DaemonCase(LabCase):
+    """Starts daemons in the lab and reads their log."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -43,6 +44,10 @@ class DaemonTests(LabCase):
 
     def ours(self) -> list[str]:
         return re.findall(r"'txigd\.[^']+'", self.lab.upnpc("-l"))
+
+
+class DaemonTests(DaemonCase):
+    """One lab, one daemon, the whole life of it."""
 
     def test_the_main_job(self) -> None:
         """Bytes through both mappings, an address change, a link drop, a restarted router, and a clean end."""
@@ -139,3 +144,65 @@ class CommandTests(LabCase):
                 line = self.txigd(*arguments, status=status)
                 self.assertIn(said, line)
                 self.assertEqual(line.count("\n"), 1)
+
+
+class LifeTests(DaemonCase):
+    """What outlives a daemon, and what must not."""
+
+    def test_F53_after_a_kill_the_wanted_is_adopted_and_the_rest_removed(self) -> None:
+        self.lab.add_foreign_mapping(9000)
+        first = self.daemon("--map", "tcp:8080", "--map", "udp:5000", "--map", "tcp:8081")
+        self.wait(lambda: len(self.logged("active on external port")) == 3, 15)
+        first.send_signal(signal.SIGKILL)
+        first.wait(5)
+        self.assertEqual(len(self.ours()), 3)
+        second = self.daemon("--map", "tcp:8080")
+        self.wait(lambda: len(self.logged("active on external port")) == 4, 15)
+        self.assertEqual(len(self.logged("left over from an earlier run")), 2)
+        self.assertEqual(len(self.ours()), 1)
+        self.assertIn("9000->192.168.77.3", self.lab.upnpc("-l"))
+        second.send_signal(signal.SIGTERM)
+        second.wait(10)
+        self.assertEqual(self.ours(), [])
+
+    def test_F54_a_reload_deletes_what_is_no_longer_wanted(self) -> None:
+        wanted = Path(self.mktemp()).absolute()
+        wanted.write_text("tcp:8080  # web\nudp:5000\n")
+        daemon = self.daemon("--map-file", str(wanted))
+        self.wait(lambda: len(self.logged("active on external port")) == 2, 15)
+        wanted.write_text("tcp:8080\ntcp:8082\n")
+        daemon.send_signal(signal.SIGHUP)
+        self.wait(lambda: self.logged("mapping udp:5000:5000: released"), 5)
+        self.wait(lambda: self.logged("mapping tcp:8082:8082: active"), 5)
+        self.assertEqual(len(self.ours()), 2)
+        wanted.write_text("tcp:99999\n")
+        daemon.send_signal(signal.SIGHUP)
+        self.wait(lambda: self.logged("the mappings stay as they are: .*line 1: "), 5)
+        self.assertEqual(len(self.ours()), 2)
+
+    def test_F55_a_second_daemon_with_the_same_state_refuses(self) -> None:
+        self.daemon("--map", "tcp:8080")
+        self.wait(lambda: self.logged("active on external port 8080"), 15)
+        second = self.daemon("--map", "tcp:8081")
+        self.assertEqual(second.wait(10), 1)
+        self.assertEqual(len(self.logged("cannot start: .*another")), 1)
+        self.assertEqual(len(self.ours()), 1)
+
+    def test_F55_a_second_daemon_with_a_state_of_its_own_does_not_fight(self) -> None:
+        self.daemon("--map", "tcp:8080")
+        self.wait(lambda: self.logged("active on external port 8080"), 15)
+        second = self.daemon("--map", "tcp:8081", "--state", str(Path(self.mktemp()).absolute()))
+        self.wait(lambda: self.logged("active on external port 8081"), 15)
+        self.assertEqual(len(self.ours()), 2)
+        second.send_signal(signal.SIGTERM)
+        second.wait(10)
+        self.assertEqual(len(self.ours()), 1)
+
+    def test_F52_a_dead_gateway_does_not_hold_the_end(self) -> None:
+        daemon = self.daemon("--map", "tcp:8080")
+        self.wait(lambda: self.logged("active on external port 8080"), 15)
+        self.lab.nft(CLIENT, DEAD)
+        began = time.monotonic()
+        daemon.send_signal(signal.SIGTERM)
+        daemon.wait(10)
+        self.assertLess(time.monotonic() - began, 6)
