@@ -111,6 +111,12 @@ def parser() -> Parser:
     watch = add("watch", "Print every change of the gateway as it happens, until interrupted.")
     watch.add_argument("--for", dest="seconds", type=seconds, metavar="SECONDS", help="stop after this time")
     watch.add_argument("--poll", type=seconds, default=30.0, metavar="SECONDS", help="period of the cross-check (30)")
+    reported = add(
+        "report",
+        "Write a support report: everything that the gateway says, for those who mend txigd.",
+        "Serial numbers,\nMACs, public addresses and the like are masked; nothing on the gateway is changed.",
+    )
+    reported.add_argument("--output", metavar="FILE", help="default: txigd-report-MODEL.json, readable by you alone")
     _add_simulate(commands)
     return top
 

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet import defer
 from twisted.internet.error import CannotListenError
 
+from txigd.cli import support_report
 from txigd.cli.arguments import USAGE_STATUS
 from txigd.cli.pinholes import PINHOLE_COMMANDS
 from txigd.cli.report import Report, printable
@@ -198,6 +199,12 @@ async def watch(reactor: Any, options: argparse.Namespace, report: Report) -> in
     return 0
 
 
+async def report_(reactor: Any, options: argparse.Namespace, report: Report) -> int:
+    """Write a support report."""
+    async with control_point(reactor, options) as point:
+        return await support_report.write(point, options, report)
+
+
 async def simulate(reactor: Any, options: argparse.Namespace, report: Report) -> int:
     """Run a simulated gateway."""
     from txigd.testing import WAN_ADDRESS, SimulatedGateway
@@ -263,6 +270,7 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace, Report], Awaitable[int]]]
     "map": map_,
     "unmap": unmap,
     "watch": watch,
+    "report": report_,
     "simulate": simulate,
     **PINHOLE_COMMANDS,
 }
