@@ -16,6 +16,7 @@ from txigd.testing.model import Model as Model
 from txigd.testing.quirks import QUIRKS as QUIRKS
 from txigd.testing.replay import Received as Received
 from txigd.testing.replay import ScriptedDevice as ScriptedDevice
+from txigd.testing.reported import ReportedGateway as ReportedGateway
 from txigd.testing.rules import Rules as Rules
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Entry",
     "Model",
     "Received",
+    "ReportedGateway",
     "Rules",
     "ScriptedDevice",
     "SimulatedGateway",
