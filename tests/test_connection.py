@@ -249,6 +249,36 @@ class TableTests(ConnectionTestCase):
         self.assertEqual(len(self.walk()), 1)
         self.assertEqual(sum("GetGenericPortMappingEntry" in str(asked) for asked in self.lan.asked), 2)
 
+    def test_Q104_the_list_is_asked_for_from_port_1_of_a_small_table_only(self) -> None:
+        self.router.foreign(1000)
+        self.walk()
+        asked = [asked for asked in self.lan.asked if asked.name == "GetListOfPortMappings"]
+        self.assertEqual([one.arguments["NewProtocol"] for one in asked], ["TCP", "UDP"])
+        self.assertEqual(
+            {(one.arguments["NewStartPort"], one.arguments["NewEndPort"]) for one in asked}, {("1", "65535")}
+        )
+        self.lan.asked.clear()
+        for port in range(2000, 2100):
+            self.router.foreign(port)
+        self.assertEqual(len(self.walk()), 101)
+        self.assertNotIn("GetListOfPortMappings", {asked.name for asked in self.lan.asked})
+
+    def test_Q138_the_walk_and_the_list_make_one_table(self) -> None:
+        """Each shows one entry that the other leaves out."""
+        self.router.foreign(1000)
+        self.router.foreign(2000)
+        rest = self.router.answer
+
+        def answer(asked, body):
+            if asked.name == "GetGenericPortMappingEntry" and asked.arguments["NewPortMappingIndex"] == "1":
+                return reply(500, soap.fault(713, ""))
+            return rest(asked, body)
+
+        self.patch(self.router, "answer", answer)
+        self.assertEqual({entry.external_port for entry in self.walk()}, {1000, 2000})
+        self.router.faults["GetListOfPortMappings"] = 501
+        self.assertEqual(len(self.walk()), 1)
+
     def test_half_a_table_is_never_taken_for_a_whole_one(self) -> None:
         self.router.foreign(1000)
         rest = self.router.answer
