@@ -12,10 +12,14 @@ from zope.interface import implementer
 
 from tests.ipv6_gateway import LAN6, OURS, OVER4, Gateway6, own
 from txigd.errors import InvalidArgument, MappingRefused, MappingReleased, WaitTimeout
+from txigd.igd.books import Books
+from txigd.igd.journal import Journal
 from txigd.igd.lease_facts import MappingState
 from txigd.igd.pinhole import Pinhole, PinholeStatus
+from txigd.igd.pinhole_books import record
 from txigd.igd.pinholes import HeldPinhole, Pinholes
 from txigd.interfaces import IMappingObserver
+from txigd.testing import pinholes as testing
 
 WEB = Pinhole("TCP", 8080)
 NEW = ipaddress.IPv6Address("2001:db8:99::2")
@@ -284,6 +288,55 @@ class PinholesTests(SynchronousTestCase):
         self.wait(0.1)
         self.assertIn("ZeroDivisionError", held.status.reason)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_Q199_numbers_are_kept_and_leftovers_closed_by_their_values(self) -> None:
+        journal = Journal()
+        first = Pinholes(self.clock, books=Books(journal, self.clock.seconds), random=Random(1))
+        for port in (8080, 8081):
+            first.hold(Pinhole("TCP", port))
+        first.attach(self.firewall)
+        self.wait(0.1)
+        self.assertEqual(
+            [(one.unique_id, one.internal_port) for one in journal.pinholes("uuid:1")], [(1, 8080), (2, 8081)]
+        )
+        self.pinholes, killed = Pinholes(self.clock, books=Books(journal, self.clock.seconds), random=Random(2)), first
+        for held in killed:
+            held._running.cancel()  # type: ignore[union-attr]
+        # meanwhile the gateway restarted, and gave our second number to another program of this host
+        self.gateway.pinholes.clear()
+        self.gateway.pinholes._last_id = 1
+        table = self.gateway.pinholes
+        table.add(testing.Pinhole(str(OURS), 7777, 6), 3600, now=self.clock.seconds())
+        self.pinholes.hold(WEB)
+        self.pinholes.attach(self.firewall)
+        self.wait(0.1)
+        self.assertEqual(self.open_ports(), [7777, 8080])
+        self.assertEqual([one.internal_port for one in journal.pinholes("uuid:1")], [8080])
+        self.successResultOf(self.pinholes.stop())
+        self.assertEqual((self.open_ports(), journal.pinholes("uuid:1")), ([7777], ()))
+
+    def test_Q199_what_has_run_out_or_is_for_an_address_of_the_past_is_left(self) -> None:
+        journal = Journal()
+        books = Books(journal, self.clock.seconds)
+        record(books, "uuid:1", WEB, 7, NEW)
+        self.pinholes = Pinholes(self.clock, books=books, random=Random(2))
+        self.pinholes.attach(self.firewall)
+        self.wait(1)
+        self.assertEqual((self.lan.actions(), len(journal.pinholes("uuid:1"))), ([], 1))
+        self.clock.advance(4000)
+        self.pinholes.attach(self.firewall)
+        self.assertEqual((self.lan.actions(), journal.pinholes("uuid:1")), ([], ()))
+
+    def test_settling_ends_with_the_gateway(self) -> None:
+        books = Books(Journal(), self.clock.seconds)
+        record(books, "uuid:1", WEB, 7, OURS)
+        self.gateway.faults["*"] = "hang"
+        for end in (lambda: self.pinholes.detach("gone"), lambda: self.pinholes.part("another")):
+            self.pinholes = Pinholes(self.clock, books=books, random=Random(2))
+            self.pinholes.attach(self.firewall)
+            self.assertEqual(len(self.lan.hanging), 1)
+            end()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_status_of_one_that_is_released(self) -> None:
         held = self.held()

@@ -24,24 +24,25 @@ class Books:
     :param journal: kept by somebody who saves it; without one, what we did is remembered while we run.
     :param now: this host's boot clock, which does not depend on the wall clock (F19).
     :ivar kept: whether the journal outlives this process.
+    :ivar now: the same clock.
     """
 
     def __init__(self, journal: Journal | None = None, now: Callable[[], float] = boot_time) -> None:
         self.kept = journal is not None
         self.journal = Journal() if journal is None else journal
-        self._now = now
+        self.now = now
 
     def adding(self, udn: str, entry: JournalEntry, lease_seconds: int) -> None:
         """Write ahead: AddPortMapping for this entry is about to be sent."""
-        self.journal.will_add(udn, entry, lease_seconds=lease_seconds, now=self._now())
+        self.journal.will_add(udn, entry, lease_seconds=lease_seconds, now=self.now())
 
     def learned(self, udn: str, entry: JournalEntry, fact: Fact, lease_seconds: int = 0) -> None:
         """What the gateway answered to a command about this entry."""
-        self.journal.learn(udn, entry, fact, lease_seconds=lease_seconds, now=self._now())
+        self.journal.learn(udn, entry, fact, lease_seconds=lease_seconds, now=self.now())
 
     def seen(self, udn: str, location: str) -> None:
         """A gateway is in use."""
-        self.journal.pin(udn, location, now=self._now())
+        self.journal.pin(udn, location, now=self.now())
 
     async def settle(
         self,
@@ -70,7 +71,7 @@ class Books:
             table,
             client=client,
             host_id=host_id,
-            now=self._now(),
+            now=self.now(),
             complete=complete,
         )
         for adoption in found.adopt:

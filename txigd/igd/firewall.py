@@ -126,7 +126,7 @@ class Firewall:
         if own is None:  # nothing is told of temporary ones here: the system's choice has to do
             found = wanted or (towards6 and without_zone(address_towards(towards6)))
         elif wanted is not None:
-            found = wanted if any(one.address == wanted and one.is_usable for one in own) else None
+            found = wanted if self.is_ours(wanted) else None
         else:
             links = {sighting.link for device in self._family() for sighting in device.sightings.values()}
             found = stable_address(own, link_names=links, towards=towards6, kept=kept)
@@ -134,6 +134,11 @@ class Firewall:
             what = "no stable global IPv6 address" if wanted is None else f"no address {wanted}"
             raise AddressingError(f"this host has {what} on the gateway's link")
         return found
+
+    def is_ours(self, address: ipaddress.IPv6Address) -> bool:
+        """Whether this host has the address now, as far as the system tells."""
+        own = self._own()
+        return own is None or any(one.address == address and one.is_usable for one in own)
 
     def forget(self) -> None:
         """The gateway was described again: look its firewall up afresh."""

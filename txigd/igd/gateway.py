@@ -70,7 +70,7 @@ class Gateway:
         self.device = device
         self.wan = WAN(clock, poll_seconds=poll_seconds)
         self.mappings = Mappings(clock, host_id, books=self._books, random=random)
-        self.pinholes = Pinholes(clock, random=random)
+        self.pinholes = Pinholes(clock, books=self._books, random=random)
         self.firewall = firewall
         self._subscribers: dict[str, Subscriber] = {}
         self._last: dict[str, dict[str, str]] = {}

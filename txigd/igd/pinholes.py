@@ -6,11 +6,13 @@ import ipaddress
 from collections.abc import Hashable
 from random import Random
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from txigd import log
 from txigd.errors import AddressingError, MappingRefused, MappingReleased
+from txigd.igd.books import Books
 from txigd.igd.firewall import Firewall
 from txigd.igd.held import Held
 from txigd.igd.held_set import HeldSet
@@ -26,7 +28,8 @@ from txigd.igd.pinhole import (
     PinholeLease,
     PinholeStatus,
 )
-from txigd.limits import PINHOLES
+from txigd.igd.pinhole_books import learn, settle
+from txigd.limits import FAREWELL_SECONDS, PINHOLES
 
 _log = log.logger("txigd.pinholes")
 
@@ -38,10 +41,17 @@ class HeldPinhole(Held[Pinhole, PinholeStatus, Firewall, PinholeLease]):
     """
 
     def __init__(
-        self, clock: IReactorTime, wanted: Pinhole, random: Random, *, wait_for: Deferred[None] | None = None
+        self,
+        clock: IReactorTime,
+        wanted: Pinhole,
+        random: Random,
+        books: Books,
+        *,
+        wait_for: Deferred[None] | None = None,
     ) -> None:
         super().__init__(clock, wanted, PinholeStatus(), wait_for=wait_for)
         self._random = random
+        self._books = books
 
     @property
     def address(self) -> ipaddress.IPv6Address | None:
@@ -55,18 +65,29 @@ class HeldPinhole(Held[Pinhole, PinholeStatus, Firewall, PinholeLease]):
     async def _carry_out(self, place: Firewall, lease: PinholeLease, command: PinholeCommand) -> PinholeFact:
         """Send the action, from the address that the pinhole is for (Q193)."""
         if isinstance(command, Close):
-            return Closed() if lease.client is None else await place.close(command.unique_id, lease.client)
+            if lease.client is None:
+                return Closed()
+            return self._learned(
+                place, command.unique_id, lease.client, await place.close(command.unique_id, lease.client)
+            )
         try:
             client = place.client(self.wanted.internal_client, kept=lease.client)
         except AddressingError as error:
             return Denied(0, str(error))
         if isinstance(command, Open):
-            return await place.open(self.wanted, client, command.lease_seconds)
+            return self._learned(place, 0, client, await place.open(self.wanted, client, command.lease_seconds))
         assert isinstance(command, Extend)
         if client != lease.client:
             # the provider gave us another prefix: the old address leads nowhere, and its pinhole runs out by itself
             return Missing()
-        return await place.extend(command.unique_id, client, command.lease_seconds)
+        fact = await place.extend(command.unique_id, client, command.lease_seconds)
+        return self._learned(place, command.unique_id, client, fact)
+
+    def _learned(
+        self, place: Firewall, unique_id: int, client: ipaddress.IPv6Address, fact: PinholeFact
+    ) -> PinholeFact:
+        learn(self._books, place.device.udn, self.wanted, unique_id, client, fact)
+        return fact
 
     def _released(self) -> PinholeStatus:
         """Released; what it was stays visible."""
@@ -102,15 +123,55 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
     :class:`txigd.igd.pinhole.PinholeStatus`.
 
     :param clock: the reactor's time.
+    :param books: where what is done is written down.
     :param most: how many may be wanted at once (D6).
     """
 
     KIND = "pinholes"
     SAME = "pinhole"
 
-    def __init__(self, clock: IReactorTime, *, most: int = PINHOLES, random: Random | None = None) -> None:
+    def __init__(
+        self, clock: IReactorTime, *, books: Books | None = None, most: int = PINHOLES, random: Random | None = None
+    ) -> None:
         super().__init__(clock, most=most)
+        self._books = Books() if books is None else books
         self._random = random or Random()  # jitter needs no secret
+        self._settling: Deferred[None] | None = None
+
+    def attach(self, place: Firewall, *, restarted: bool = True) -> None:
+        """Hold everything there; what an earlier run left open and nobody wants is closed (Q199)."""
+        super().attach(place, restarted=restarted)
+        self._unsettle()
+        if self._books.kept:
+            self._settling = Deferred.fromCoroutine(settle(self._books, place, self._wanted))
+            self._settling.addErrback(self._unsettled)
+
+    def detach(self, reason: str) -> None:
+        """The gateway is gone; everything stays wanted."""
+        self._unsettle()
+        super().detach(reason)
+
+    def part(self, reason: str, seconds: float = FAREWELL_SECONDS) -> None:
+        """Leave this gateway for another one: what is ours there is closed within ``seconds`` (F16)."""
+        self._unsettle()
+        super().part(reason, seconds)
+
+    def stop(self, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
+        """Close everything, within ``seconds``; what the gateway did not confirm by then runs out with its lease."""
+        self._unsettle()
+        return super().stop(seconds)
+
+    def _wanted(self) -> list[Pinhole]:
+        return [held.wanted for held in self if not held.leaving]
+
+    def _unsettle(self) -> None:
+        settling, self._settling = self._settling, None
+        if settling is not None:
+            settling.cancel()
+
+    def _unsettled(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            _log.failure("closing what an earlier run left open met a fault", failure=failure)
 
     def _key(self, wanted: Pinhole) -> Hashable:
         """What AddPinhole takes for one and the same pinhole."""
@@ -118,4 +179,4 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
         return wanted.protocol, wanted.internal_port, remote, wanted.remote_port, client
 
     def _make(self, wanted: Pinhole, wait_for: Deferred[None] | None) -> HeldPinhole:
-        return HeldPinhole(self._clock, wanted, self._random, wait_for=wait_for)
+        return HeldPinhole(self._clock, wanted, self._random, self._books, wait_for=wait_for)

@@ -1,0 +1,99 @@
+"""The journal at work for pinholes: no gateway lists them, so only what is on record can be found again (Q199).
+
+A UniqueID by itself proves nothing after a restart of the gateway, which counts anew: it may be another program's
+pinhole by then. So nothing is deleted by a number on record alone; AddPinhole with the values on record, which extends
+a pinhole that is still there, tells its number of today.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable
+
+from txigd import log
+from txigd.igd.books import Books
+from txigd.igd.firewall import Firewall
+from txigd.igd.journal_entry import JournalPinhole, latest_end
+from txigd.igd.lease_facts import Added, Missing
+from txigd.igd.pinhole import PROTOCOL_NUMBERS, Closed, Opened, Pinhole, PinholeFact
+from txigd.limits import LEFTOVER_PINHOLE_SECONDS
+
+_log = log.logger("txigd.pinholes")
+_PROTOCOLS = {number: name for name, number in PROTOCOL_NUMBERS.items()}
+
+
+def record(books: Books, udn: str, wanted: Pinhole, unique_id: int, client: ipaddress.IPv6Address) -> None:
+    """This pinhole was opened, or extended, a moment ago; a number that it had before is no longer its own."""
+    for old in books.journal.pinholes(udn):
+        same = _pinhole(old)
+        if old.unique_id != unique_id and same is not None and _place(same) == (*_values(wanted), client):
+            books.journal.pinhole_closed(udn, old.unique_id)
+    books.journal.pinhole_opened(
+        udn,
+        JournalPinhole(
+            unique_id=unique_id,
+            protocol=PROTOCOL_NUMBERS[wanted.protocol],
+            internal_client=str(client),
+            internal_port=wanted.internal_port,
+            remote_host=str(wanted.remote_host or ""),
+            remote_port=wanted.remote_port,
+            expires=latest_end(wanted.lease_seconds, books.now()) or 0,
+        ),
+    )
+
+
+def learn(
+    books: Books, udn: str, wanted: Pinhole, unique_id: int, client: ipaddress.IPv6Address, fact: PinholeFact
+) -> None:
+    """What the gateway answered about a pinhole that has this number."""
+    if isinstance(fact, Opened):
+        record(books, udn, wanted, fact.unique_id, fact.client)
+    elif isinstance(fact, Added):
+        record(books, udn, wanted, unique_id, client)
+    elif isinstance(fact, (Closed, Missing)):
+        books.journal.pinhole_closed(udn, unique_id)
+
+
+async def settle(books: Books, firewall: Firewall, wanted: Callable[[], Iterable[Pinhole]]) -> None:
+    """Close what an earlier run left open and nobody wants any more; the rest is extended by being opened again.
+
+    What cannot be asked for now, or is for an address that this host has no more, runs out by itself.
+    """
+    udn = firewall.device.udn
+    for old in books.journal.pinholes(udn):
+        pinhole = _pinhole(old)
+        if old.expires <= books.now():
+            books.journal.pinhole_closed(udn, old.unique_id)
+        elif pinhole is None or _values(pinhole) in {_values(one) for one in wanted()}:
+            continue
+        elif await _close(firewall, pinhole):
+            books.journal.pinhole_closed(udn, old.unique_id)
+            _log.info("closed {pinhole}, left over from an earlier run", pinhole=str(pinhole))
+
+
+async def _close(firewall: Firewall, pinhole: Pinhole) -> bool:
+    client = pinhole.internal_client
+    if client is None or not firewall.is_ours(client):
+        return False
+    fact = await firewall.open(pinhole, client, LEFTOVER_PINHOLE_SECONDS)
+    return isinstance(fact, Opened) and isinstance(await firewall.close(fact.unique_id, client), Closed)
+
+
+def _pinhole(old: JournalPinhole) -> Pinhole | None:
+    if old.protocol not in _PROTOCOLS or not old.internal_port:
+        return None  # not of this program
+    return Pinhole(
+        _PROTOCOLS[old.protocol],
+        old.internal_port,
+        ipaddress.IPv6Address(old.remote_host) if old.remote_host else None,
+        old.remote_port,
+        ipaddress.IPv6Address(old.internal_client),
+    )
+
+
+def _place(pinhole: Pinhole) -> tuple[object, ...]:
+    return (*_values(pinhole), pinhole.internal_client)
+
+
+def _values(pinhole: Pinhole) -> tuple[str, int, str, int]:
+    return pinhole.protocol, pinhole.internal_port, str(pinhole.remote_host or ""), pinhole.remote_port
