@@ -180,7 +180,7 @@ class Lease:
         self._phase = _Phase.ADD
 
     def _unreadable(self, fact: Unreadable, now: float) -> None:
-        self._readable = False
+        # Q116: some say "no such entry" in a way that nobody can read; whether they show one is seen when there is one
         self._phase = _Phase.ADD
 
     def _read_failed(self, fact: Failed, now: float) -> None:
