@@ -30,6 +30,7 @@ from txigd.limits import (
     LINK_POLL_SECONDS,
     LINKLESS_POLL_SECONDS,
     LOCATIONS_PER_DEVICE,
+    OLD_TOKEN_SECONDS,
     POLL_SECONDS,
     SEARCH_AGAIN_SECONDS,
 )
@@ -827,6 +828,7 @@ class LinkTests(ControlPointTestCase):
         self.assertEqual(self.ports(), [(8080, "192.168.1.8")])
         self.assertEqual(held.status.state, MappingState.ACTIVE)
         self.assertEqual(self.lan.count("UNSUBSCRIBE"), len(old))
+        self.wait(OLD_TOKEN_SECONDS)
         self.assertTrue(all("192.168.1.8:" in url for url in self.callbacks.open_urls))
         self.assertEqual(len(self.callbacks.open_urls), len(old))
 
@@ -975,6 +977,15 @@ class StopTests(ControlPointTestCase):
             self.point.start()
             self.wait(12)
             self.stop()
+
+    def test_by_one_who_was_just_told_of_the_gateway(self) -> None:
+        self.point = self.make(gateway=str(self.router.location))
+        stopped = self.point.gateway().addCallback(lambda _: self.point.stop())
+        self.point.start()
+        self.successResultOf(stopped)
+        self.clock.advance(0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertIsNone(self.point.current)
 
     def test_a_gateway_that_is_gone(self) -> None:
         gateway = self.found()

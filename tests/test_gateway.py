@@ -13,12 +13,13 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from tests.memory_lan import US, MemoryCallbacks, MemoryGateway, MemoryLAN, MemoryPath
-from txigd.errors import ActionError, ExchangeError, ExchangeTimeout, NoConnection, NoGateway, NotAGateway
+from txigd.errors import ActionError, ExchangeError, ExchangeTimeout, NoConnection, NoGateway, NoService, NotAGateway
 from txigd.igd.control_point import ControlPoint
 from txigd.igd.gateway import Gateway, is_gateway
 from txigd.igd.lease_facts import MappingState
 from txigd.igd.mapping import PortMapping
 from txigd.igd.status import Learned, WANStatus
+from txigd.igd.tables import known_table
 from txigd.interfaces import IWANObserver
 from txigd.limits import CONFIRM_SECONDS, INITIAL_EVENT_SECONDS, RECHECK_SECONDS
 from txigd.testing import SimulatedGateway
@@ -54,7 +55,7 @@ class GatewayTestCase(SynchronousTestCase):
 
     def make(self, document: bytes | None = None, **options: Any) -> Gateway:
         described = device.parse(document or self.router.document(), self.router.location)
-        remote = RemoteDevice(self.clock, self.lan, self.callbacks, described, US)
+        remote = RemoteDevice(self.clock, self.lan, self.callbacks, described, US, tables=known_table)
         return Gateway(self.clock, remote, host_id="0a1b2c3d", poll_seconds=30.0, random=Random(1), **options)
 
     def open(self) -> None:
@@ -110,7 +111,7 @@ class AboutTests(GatewayTestCase):
         self.open()
         told = self.successResultOf(self.gateway.service("WANCommonInterfaceConfig").call("GetCommonLinkProperties"))
         self.assertEqual(told["NewPhysicalLinkStatus"], "Up")
-        self.assertRaises(NotAGateway, self.gateway.service, "RenderingControl")
+        self.assertRaises(NoService, self.gateway.service, "RenderingControl")
 
     def test_Q151_what_it_can_is_remembered_until_it_is_described_again(self) -> None:
         self.open()
@@ -120,6 +121,7 @@ class AboutTests(GatewayTestCase):
         )
         known = self.gateway.service("WANCommonInterfaceConfig").capabilities
         self.assertEqual(known["GetCommonLinkProperties"], "refused")
+        self.gateway.device.described_again(self.gateway.device.description, US)
         self.open()
         known = self.gateway.service("WANCommonInterfaceConfig").capabilities
         self.assertEqual(known["GetCommonLinkProperties"], "unknown")
@@ -243,8 +245,10 @@ class LifeTests(GatewayTestCase):
     def test_described_again_it_subscribes_afresh_and_leaves_nothing_behind(self) -> None:
         self.open()
         self.gateway.mappings.hold(WEB)
+        self.gateway.device.described_again(self.gateway.device.description, US)
         self.open()
-        self.assertEqual((self.lan.count("SUBSCRIBE"), self.lan.count("UNSUBSCRIBE")), (6, 3))
+        self.assertEqual((self.lan.count("SUBSCRIBE"), self.lan.count("UNSUBSCRIBE")), (6, 0))
+        self.clock.pump([1.0] * 31)
         self.assertEqual(len(self.callbacks.open_urls), 3)
         self.assertEqual(self.lan.count("AddPortMapping"), 1)
 
@@ -398,8 +402,12 @@ class BadDayTests(TestCase):
         self.assertTrue(any(not new.reachable for _, new in observer.heard))
 
     async def test_there_is_none(self) -> None:
-        router, point = await self.start()
+        router, former = await self.start()
         await router.stop()
+        await former.stop()  # it may have been quick enough to find it
+        point = ControlPoint(reactor, links=["lo"], gateway=router.location)
+        point.start()
+        self.addCleanup(point.stop)
         error = None
         try:
             await point.gateway(timeout=1)

@@ -25,9 +25,10 @@ from txigd.errors import (
 )
 from txigd.igd.books import Books
 from txigd.igd.firewall import Firewall
-from txigd.igd.gateway import Gateway, is_gateway
+from txigd.igd.gateway import Gateway, offers_connection
 from txigd.igd.journal import Journal
 from txigd.igd.mappings import Mappings
+from txigd.igd.tables import known_table
 from txigd.igd.waiters import Waiters
 from txigd.interfaces import IDeviceObserver, IGatewayObserver
 from txigd.limits import FAREWELL_SECONDS, NAMED_RETRY_CEILING_SECONDS, POLL_SECONDS, SIGHTINGS
@@ -86,7 +87,9 @@ class ControlPoint(control_point.ControlPoint):
         journal: Journal | None = None,
         identity: str = "",
     ) -> None:
-        super().__init__(reactor, links=links, named=gateway, targets=IGD_TARGETS, callback_port=callback_port)
+        super().__init__(
+            reactor, links=links, named=gateway, targets=IGD_TARGETS, callback_port=callback_port, tables=known_table
+        )
         self._any_gateway = any_gateway
         self._poll_seconds = poll_seconds
         self._events = events
@@ -231,7 +234,7 @@ class ControlPoint(control_point.ControlPoint):
     # -- devices -----------------------------------------------------------------------------------------------------
     def device_appeared(self, device: RemoteDevice) -> None:
         """A device was described: a gateway if it has a WAN connection service."""
-        if not is_gateway(device.description):
+        if not offers_connection(device):
             self._refuse(device, f"describes {device.description.root.device_type}, no Internet gateway")
             return
         gateway = self._known.get(device.udn)
@@ -258,10 +261,20 @@ class ControlPoint(control_point.ControlPoint):
     def device_changed(self, device: RemoteDevice) -> None:
         """Described again: everything is read and subscribed afresh."""
         gateway = self._known.get(device.udn)
-        if gateway is not None and gateway.device is device and is_gateway(device.description):
+        if gateway is not None and gateway.device is device and offers_connection(device):
             self._open(gateway)
         else:
             self.device_gone(device)
+            self.device_appeared(device)
+
+    def device_restarted(self, device: RemoteDevice) -> None:
+        """A gateway has to answer calls as well before it is asked for events again."""
+        if device.udn not in self._known:
+            device.resubscribe()
+
+    def device_grew(self, device: RemoteDevice) -> None:
+        """Another tree of it was described: one that is in use stays as it is, with more services (Q197)."""
+        if device.udn not in self._known:
             self.device_appeared(device)
 
     def device_gone(self, device: RemoteDevice) -> None:

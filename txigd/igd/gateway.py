@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from txigd import log
-from txigd.errors import ActionError, ActionNotOffered, ExchangeError, ExchangeTimeout, NotAGateway
+from txigd.errors import ActionError, ActionNotOffered, ExchangeError, ExchangeTimeout, NoService, NotAGateway
 from txigd.igd.books import Books
 from txigd.igd.connection import Connection
 from txigd.igd.firewall import Firewall
+from txigd.igd.link import TrafficMeter
+from txigd.igd.link_config import LINK_CONFIGS, LinkConfig, read_link_config
 from txigd.igd.mappings import Mappings
 from txigd.igd.pinholes import Pinholes
-from txigd.igd.services import builtin_table
+from txigd.igd.services import TypedService, typed
 from txigd.igd.status import default_index
 from txigd.igd.wan import WAN
 from txigd.limits import ANSWER_SECONDS, FAREWELL_SECONDS, RECHECK_SECONDS
 from txigd.upnp.control.action import ServiceProxy
 from txigd.upnp.description.device import Description, Service
-from txigd.upnp.eventing.subscriber import Subscriber
 from txigd.upnp.remote_device import RemoteDevice
+from txigd.upnp.remote_service import RemoteService
+from txigd.upnp.service_events import Event
 from txigd.upnp.url import IPAddress
 
 _log = log.logger("txigd.gateway")
 _CONNECTIONS = ("WANIPConnection", "WANPPPConnection")
 _EVENTED = (*_CONNECTIONS, "WANCommonInterfaceConfig", "Layer3Forwarding")
 _TABLE_VARIABLES = ("PortMappingNumberOfEntries", "SystemUpdateID")
+_COUNTERS = "WANCommonInterfaceConfig"
 
 
 def is_gateway(description: Description) -> bool:
     """Whether a device has a WAN connection service, wherever in its tree (Q012)."""
     return any(service.name in _CONNECTIONS for service in description.root.all_services())
+
+
+def offers_connection(device: RemoteDevice) -> bool:
+    """Whether one of the trees that a device shows is a gateway's (Q197)."""
+    return any(map(is_gateway, device.descriptions))
 
 
 class Gateway:
@@ -61,7 +71,7 @@ class Gateway:
         firewall: Firewall | None = None,
         books: Books | None = None,
     ) -> None:
-        if not is_gateway(device.description):
+        if not offers_connection(device):
             raise NotAGateway(f"{device.location} describes {device.description.root.device_type}, no Internet gateway")
         self._clock = clock
         self._events = events
@@ -72,10 +82,10 @@ class Gateway:
         self.mappings = Mappings(clock, host_id, books=self._books, random=random)
         self.pinholes = Pinholes(clock, books=self._books, random=random)
         self.firewall = firewall
-        self._subscribers: dict[str, Subscriber] = {}
-        self._last: dict[str, dict[str, str]] = {}
+        self._observed: dict[str, tuple[RemoteService, Callable[[], None]]] = {}
+        self._last: dict[str, dict[str, Any]] = {}
         self._recheck: IDelayedCall | None = None
-        self._proxies: dict[Service, ServiceProxy] = {}
+        self._traffic: TrafficMeter | None = None
         self.openings_failed = 0
         self.mapping_sets = [self.mappings]
         self.settle_with: Callable[[], Sequence[Mappings]] = lambda: self.mapping_sets
@@ -114,13 +124,13 @@ class Gateway:
 
     @property
     def services(self) -> tuple[Service, ...]:
-        """All services of all its devices."""
-        return tuple(self.device.description.root.all_services())
+        """All services of all its devices, in all its trees (Q197)."""
+        return tuple(remote.service for remote in self.device.services)
 
     @property
     def eventing(self) -> dict[str, str]:
         """State of the event subscription of each service: subscribing, subscribed, refused, failed or stopped."""
-        return {name: subscriber.state for name, subscriber in self._subscribers.items()}
+        return {name: remote.eventing for name, (remote, _) in self._observed.items()}
 
     # -- what it does --------------------------------------------------------------------------------------------------
     def external_ip(self, timeout: float = ANSWER_SECONDS) -> Deferred[ipaddress.IPv4Address | None]:
@@ -140,12 +150,40 @@ class Gateway:
     def service(self, name: str) -> ServiceProxy:
         """Calls the actions of the first service of this name, for example ``"WANCommonInterfaceConfig"``.
 
-        :raises NotAGateway: when it has no such service.
+        :param name: name, type or id, see :meth:`txigd.upnp.remote_device.RemoteDevice.service`.
+        :raises NoService: when it has no such service.
         """
-        for service in self.services:
-            if service.name == name:
-                return self._proxy(service)
-        raise NotAGateway(f"{self.friendly_name} offers no {name}")
+        return self.device.service(name).proxy
+
+    def typed(self, name: str) -> TypedService:
+        """A service of the standard with its actions as methods: an object of :mod:`txigd.igd.services`.
+
+        :raises NoService: when it has no such service.
+        :raises ActionNotOffered: when no standard that is known has such a service.
+        """
+        return typed(self.service(name))
+
+    @property
+    def traffic(self) -> TrafficMeter:
+        """Octets and packets through the WAN interface, as rates. Nothing is read before its ``start()``.
+
+        :raises NoService: where the gateway counts nothing.
+        """
+        if self._traffic is None:
+            connection = self.wan.connection.proxy if self.wan.connections else None
+            self._traffic = TrafficMeter(self._clock, self.service(_COUNTERS), connection=connection)
+        return self._traffic
+
+    def link(self) -> Deferred[LinkConfig]:
+        """Ask what the gateway tells of its line by its medium: DSL, cable, Ethernet or telephone.
+
+        :return: errbacks with :class:`txigd.errors.NoService` where it tells nothing, with an
+            :class:`txigd.errors.ExchangeError` when it does not answer.
+        """
+        for remote in self.device.services:
+            if remote.service.name in LINK_CONFIGS:
+                return read_link_config(remote.proxy)
+        return fail(NoService(f"{self.friendly_name} describes no line: none of {', '.join(LINK_CONFIGS)}"))
 
     # -- for the control point -----------------------------------------------------------------------------------------
     def renew(self, device: RemoteDevice) -> None:
@@ -161,10 +199,10 @@ class Gateway:
         :raises ExchangeError: when no connection service answers.
         :raises NoConnection: when there is none that could be asked.
         """
-        self._proxies.clear()
-        services = [s for s in self.services if s.name in _CONNECTIONS and s.control_url is not None]
-        connections = [Connection(self._proxy(service), self.local_address, udn=self.udn) for service in services]
-        default = await self._default(services) if len(services) > 1 else -1
+        offered = [one for one in self._own_services() if one.service.name in _CONNECTIONS]
+        offered = [one for one in offered if one.service.control_url is not None]
+        connections = [Connection(remote.proxy, self.local_address, udn=self.udn) for remote in offered]
+        default = await self._default([one.service for one in offered]) if len(offered) > 1 else -1
         self.wan.on_live = self._attach
         await self.wan.use(connections, default)
         await self._settle(self.wan.connection)
@@ -173,6 +211,9 @@ class Gateway:
             self.firewall.forget()
             self.pinholes.attach(self.firewall)
         self._subscribe()
+        self.device.resubscribe()
+        if self._traffic is not None:
+            self._traffic.use(self.service(_COUNTERS), connection=self.wan.connection.proxy)
 
     def verify(self) -> None:
         """Something may have happened to it: look at the WAN side and at our entries, change nothing (F39)."""
@@ -181,10 +222,8 @@ class Gateway:
         self.pinholes.recheck()
 
     def woke(self) -> None:
-        """Time passed in which nothing was heard: look, and subscribe afresh (F18, Q183)."""
+        """Time passed in which nothing was heard: look. The device subscribes afresh (F18, Q183)."""
         self.verify()
-        for subscriber in self._subscribers.values():
-            subscriber.reboot()
 
     def lost(self, reason: str) -> None:
         """The gateway is gone and may come back: observers and wanted mappings stay."""
@@ -196,29 +235,34 @@ class Gateway:
     def close(self, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
         """Say goodbye: delete our mappings and pinholes and cancel the subscriptions within ``seconds``."""
         self.wan.stop()
-        closing: list[Deferred[Any]] = [*self._quiet(), self.mappings.stop(seconds), self.pinholes.stop(seconds)]
+        self._observed.clear()  # the device ends the subscriptions and knows when that is done
+        self._quiet()
+        if self._traffic is not None:
+            self._traffic.stop()
+        closing: list[Deferred[Any]] = [self.device.stop(), self.mappings.stop(seconds), self.pinholes.stop(seconds)]
         done = gatherResults(closing, consumeErrors=True)
         done.addTimeout(seconds, self._clock)
         return done.addBoth(lambda _: None)
 
     # -- inside ------------------------------------------------------------------------------------------------------
-    def _proxy(self, service: Service) -> ServiceProxy:
-        """One proxy for each service of a description: it remembers what the gateway can."""
-        if service not in self._proxies:
-            self._proxies[service] = self.device.proxy(service, builtin_table(service.service_type))
-        return self._proxies[service]
+    def _own_services(self) -> list[RemoteService]:
+        """Those of the tree that is a gateway's: another one may name the same connection again (Q038)."""
+        tree = next((one for one in self.device.descriptions if is_gateway(one)), self.device.description)
+        own = set(tree.root.all_services())
+        return [remote for remote in self.device.services if remote.service in own]
 
-    def _quiet(self) -> list[Deferred[None]]:
+    def _quiet(self) -> None:
         if self._recheck is not None and self._recheck.active():
             self._recheck.cancel()
-        old, self._subscribers = self._subscribers, {}
+        observed, self._observed = self._observed, {}
         self._last.clear()
-        return [subscriber.stop() for subscriber in old.values()]
+        for _, forget in observed.values():
+            forget()
 
     async def _default(self, services: list[Service]) -> int:
         try:
             told = await self.service("Layer3Forwarding").call("GetDefaultConnectionService")
-        except (NotAGateway, ActionError, ActionNotOffered, ExchangeError):
+        except (NoService, ActionError, ActionNotOffered, ExchangeError):
             return -1
         text = str(told.get("NewDefaultConnectionService") or "")
         return default_index(text, [(service.udn, service.service_id) for service in services])
@@ -236,20 +280,26 @@ class Gateway:
             mappings.attach(connection)
 
     def _subscribe(self) -> None:
-        self._quiet()
-        for service in self.services:
-            if not self._events or service.name not in _EVENTED or service.event_url is None:
+        """A service that stays keeps its subscription: the device has begun it anew where that was needed."""
+        former, self._observed = self._observed, {}
+        self._last.clear()
+        for remote in self._own_services() if self._events else ():
+            if remote.service.name not in _EVENTED or remote.service.event_url is None:
                 continue
-            key = f"{service.name}:{service.version}"
-            if key in self._subscribers:
-                key = f"{key} ({'.'.join(map(str, service.path))})"
-            self._subscribers[key] = subscriber = self.device.subscriber(
-                service,
-                lambda values, initial, key=key: self._evented(key, values, initial),  # type: ignore[misc]
-                lambda state, key=key: self._subscription(key, state),  # type: ignore[misc]
-                lambda reason: self.wan.hint(),
+            key = remote.name
+            if key in self._observed:
+                key = f"{key} ({'.'.join(map(str, remote.service.path))})"
+            if former.get(key, (None, None))[0] is remote:
+                self._observed[key] = former.pop(key)
+                continue
+            forget = remote.observe_events(
+                functools.partial(self._evented, key),
+                on_missed=lambda reason: self.wan.hint(),
+                on_state=functools.partial(self._subscription, key),
             )
-            subscriber.start()
+            self._observed[key] = (remote, forget)
+        for _, forget in former.values():
+            forget()
 
     def _subscription(self, key: str, state: str) -> None:
         if state in ("refused", "failed"):
@@ -257,15 +307,18 @@ class Gateway:
         else:
             _log.debug("events of {service}: {state}", service=key, state=state)
 
-    def _evented(self, key: str, values: dict[str, str], initial: bool) -> None:
+    def _evented(self, key: str, event: Event) -> None:
         """Every event is a hint: the WAN state is read back, and our mappings when the table changed."""
+        values = event.values
         last = self._last.get(key, {})
         changed = {name for name, value in values.items() if last.get(name) != value}
         self._last[key] = {**last, **values}
+        if self._traffic is not None and "PhysicalLinkStatus" in changed:
+            self._traffic.link_changed()
         if values.keys() - set(_TABLE_VARIABLES):
             self.wan.hint()
         if (
-            not initial
+            not event.initial
             and changed.intersection(_TABLE_VARIABLES)
             and (self._recheck is None or not self._recheck.active())
         ):

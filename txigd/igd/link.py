@@ -249,6 +249,15 @@ class TrafficMeter:
             self._reading.cancel()
         self._watched.close(Stopped())
 
+    def use(self, proxy: ServiceProxy, *, connection: ServiceProxy | None = None) -> None:
+        """The gateway came back, or another connection took over: read from these from now on, as after a restart.
+
+        :raises ActionNotOffered: where ``proxy`` is of another service.
+        """
+        self._interface = CommonInterface(self._clock, proxy)
+        self._connection = connection
+        self.restarted()
+
     def restarted(self) -> None:
         """The gateway rebooted or its connection was made anew: the next reading begins the count again (Q152)."""
         self._restarted = True

@@ -99,6 +99,12 @@ def builtin_table(service_type: str) -> ServiceDescription | None:
     return None if found is None else found.description
 
 
+def known_table(service_type: str, own: ServiceDescription | None) -> ServiceDescription | None:
+    """What is known of any service: its own description, completed where it is one of the standard."""
+    found = standard(service_type)
+    return own if found is None else completed_table(found, own)
+
+
 def completed_table(known: Standard, own: ServiceDescription | None) -> ServiceDescription:
     """A gateway's own description with what it lacks of the standard.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorSocket
 from twisted.python.failure import Failure
 
@@ -259,6 +259,7 @@ class Devices:
             what = "device_appeared"
         elif self._serves_better(device, location, again, former):
             device.described_again(description, local_address)
+            self.device_restarted(device)
             what = "device_changed"
         elif location != device.location and device.add_tree(description):
             what = "device_grew"  # Q038, Q197: one device under several LOCATIONs, with another tree at each
@@ -275,6 +276,10 @@ class Devices:
             self.device_grew(device)
         elif what:
             self._tell(what, device)
+
+    def device_restarted(self, device: RemoteDevice) -> None:
+        """It was described again."""
+        device.resubscribe()
 
     def device_grew(self, device: RemoteDevice) -> None:
         """It shows further services at another LOCATION."""
@@ -303,6 +308,8 @@ class Devices:
                 _log.failure("a device observer raised")
 
     def _sleep(self, seconds: float) -> Deferred[None]:
+        if not self.running:
+            return fail(CancelledError())  # stopped by somebody who was told something by the very task that asks
         call: IDelayedCall
         rest: Deferred[None] = Deferred(lambda _: call.cancel())
         call = self.reactor.callLater(seconds, rest.callback, None)

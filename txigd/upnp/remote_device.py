@@ -182,7 +182,7 @@ class RemoteDevice:
 
     # -- for the control point -----------------------------------------------------------------------------------------
     def described_again(self, description: Description, local_address: IPAddress) -> None:
-        """Take a new description: URLs, and the queue of calls, are new."""
+        """Take a new description: URLs, and the queue of calls, are new. Events are, after :meth:`resubscribe`."""
         former, self.description = self.description, description
         if former.location != description.location and former.location in self.sightings:
             self._trees[former.location] = former
@@ -191,6 +191,11 @@ class RemoteDevice:
         self.caller = Caller(self.exchange, clock=self.clock)
         self.boots += 1
         self._follow(again=True)
+
+    def resubscribe(self) -> None:
+        """It began anew, and works: subscribe afresh what is observed."""
+        for service in self._services:
+            service.resubscribe()
 
     def add_tree(self, description: Description) -> bool:
         """Take what it describes at another place as well; True where it has services that were not known (Q197)."""

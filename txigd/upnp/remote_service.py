@@ -221,6 +221,10 @@ class RemoteService:
             if self._waiting:
                 self._fetching = again = fetch_service(self.device.exchange, service)
                 again.addBoth(self._read)
+        self._events.doubt()
+
+    def resubscribe(self) -> None:
+        """Events of the device as it is described now."""
         self._events.restart()
 
     def rebind(self) -> None:

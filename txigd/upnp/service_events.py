@@ -71,6 +71,7 @@ class ServiceEvents:
         self._subscriber: Subscriber | None = None
         self._unhear: Callable[[], None] = _nothing
         self._heard_at: object = None
+        self._doubted = False
         self._lost = False
         self.state = "idle"
 
@@ -117,9 +118,14 @@ class ServiceEvents:
         return () if self._subscriber is None else self._subscriber.problems
 
     # -- for the service -----------------------------------------------------------------------------------------------
+    def doubt(self) -> None:
+        """The device was described again: what was subscribed to may be void; :meth:`restart` looks after it."""
+        self._doubted = True
+
     def restart(self) -> None:
-        """The device was described again or restarted: what was subscribed to is void (Q182, Q183)."""
-        if not self._observers:
+        """Subscribe afresh what is in doubt (Q182, Q183)."""
+        doubted, self._doubted = self._doubted, False
+        if not doubted or not self._observers:
             return
         place = self._place()
         if self._subscriber is not None and place == self._heard_at:
@@ -148,6 +154,7 @@ class ServiceEvents:
         return self._service.service.event_url, self._service.device.host
 
     def _begin(self) -> None:
+        self._doubted = False
         self._heard_at = self._place()
         self._show("described")
 
