@@ -206,6 +206,17 @@ class PlaceTests(FirewallCase):
         self.successResultOf(self.firewall.status())
         self.assertEqual(len(self.lan.asked), 6)
 
+    def test_a_gateway_that_moved_is_asked_at_its_new_place(self) -> None:
+        remote = self.lan.device(self.gateway)
+        self.firewall = self.lan.firewall(remote)
+        self.assertEqual(self.open(), Opened(1, OURS))
+        moved = "[2001:db8:77::9]"
+        self.gateway.hosts = (moved,)
+        remote.sightings = self.lan.device(self.gateway).sightings
+        self.firewall.forget()
+        self.assertEqual(self.open(), Opened(1, OURS))
+        self.assertEqual(self.lan.asked[-1][1], moved)
+
     def test_one_call_at_a_time_for_the_whole_gateway(self) -> None:
         remote = self.lan.device(self.gateway)
         firewall = self.lan.firewall(remote)
