@@ -24,7 +24,6 @@ from txigd.igd.report_format import from_text, to_text
 from txigd.limits import REPORT_RECORD_OCTETS
 from txigd.testing import ScriptedDevice, SimulatedGateway
 from txigd.testing.reported import ReportedGateway
-from txigd.upnp.discovery.targets import Targets
 from txigd.upnp.http import Exchange
 from txigd.upnp.url import parse
 
@@ -39,6 +38,13 @@ def named(report: Report, kind: str, name: str = "") -> list[Step]:
 
 def ok(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+class Deaf(ControlPoint):
+    """Knows what it is told only: other tests on this machine have gateways on loopback, too."""
+
+    def accepts(self, sighting: Any) -> bool:
+        return False
 
 
 class Case(TestCase):
@@ -65,11 +71,11 @@ class Case(TestCase):
         return gateway
 
     async def captured(self, gateway: str, **more: Any) -> Report:
-        async with ControlPoint(reactor, links=["lo"], gateway=gateway, events=False) as point:
+        async with Deaf(reactor, links=["lo"], gateway=gateway, events=False) as point:
             return await capture(point, **more)
 
     async def seen(self, gateway: str, look: Callable[[Gateway], Any], **more: Any) -> Any:
-        async with ControlPoint(reactor, links=["lo"], gateway=gateway, **{"events": False, **more}) as point:
+        async with Deaf(reactor, links=["lo"], gateway=gateway, **{"events": False, **more}) as point:
             found = look(await point.gateway())
             return await found if isinstance(found, Deferred) else found
 
@@ -168,14 +174,28 @@ class CaptureTests(Case):
         self.assertIn("before all was asked", " ".join(report.view.problems))
 
     async def test_nothing_at_all_is_no_report(self) -> None:
-        self.patch(report_capture, "_GATEWAYS", Targets(["urn:x:device:NoSuchThing:1"]))
+        self.patch(report_capture, "_GATEWAY_WORDS", (b"no such thing",))
         with self.assertRaises(NoGateway):
             await self.captured("127.0.0.9", timeout=0.2)
         self.assertEqual(timers(), [])
 
+    def test_other_devices_are_nobodys_business(self) -> None:
+        concerns = report_capture._concerns_gateways
+        self.assertFalse(concerns(b"NOTIFY * HTTP/1.1\r\nNT: upnp:rootdevice\r\nSERVER: Television/1.0\r\n\r\n"))
+        self.assertTrue(concerns(b"HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:service:WANPPPConnection:1\r\n\r\n"))
+
+    async def test_another_gateway_of_the_same_host_is_not_reported(self) -> None:
+        wanted, other = await self.simulated(), await self.simulated()
+        async with Deaf(reactor, links=["lo"], gateway=other.location, events=False) as point:
+            await point.gateway()
+            point.named = parse(wanted.location)
+            report = await capture(point)
+        self.assertEqual(report.location, wanted.location)
+        self.assertEqual(report.view.state, {})
+
     async def test_cancelling_closes_everything(self) -> None:
         gateway = await self.simulated()
-        async with ControlPoint(reactor, links=["lo"], gateway=gateway.location, events=False) as point:
+        async with Deaf(reactor, links=["lo"], gateway=gateway.location, events=False) as point:
             for reached in (
                 lambda: True,
                 lambda: any(seen.action for seen in gateway.requests),

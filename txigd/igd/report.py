@@ -160,12 +160,12 @@ def _each(report: Report, change: Callable[[bytes], bytes]) -> Report:
             named(view.capabilities),
             tuple(map(text, view.problems)),
         ),
+        steps=tuple(map(step, report.steps)),
+        events=tuple(replace(one, octets=through(one.octets, change)) for one in report.events),
         datagrams=tuple(
             replace(one, octets=change(one.octets), source=text(one.source), link=text(one.link))
             for one in report.datagrams
         ),
-        steps=tuple(map(step, report.steps)),
-        events=tuple(replace(one, octets=through(one.octets, change)) for one in report.events),
     )
 
 

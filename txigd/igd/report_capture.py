@@ -51,7 +51,6 @@ from txigd.upnp.control.action import Caller, ServiceProxy
 from txigd.upnp.description.device import Description, Service
 from txigd.upnp.description.fetch import fetch_description, fetch_service
 from txigd.upnp.discovery import message
-from txigd.upnp.discovery.targets import IGD_TARGETS, Targets
 from txigd.upnp.eventing.gena import read_grant, subscribe_headers, unsubscribe_headers
 from txigd.upnp.http import USER_AGENT, Exchange
 from txigd.upnp.url import DeviceURL, IPAddress, without_zone
@@ -69,7 +68,8 @@ ARGUMENTS: Final[dict[str, tuple[dict[str, object], ...]]] = {
     "GetActiveConnection": ({"NewActiveConnectionIndex": 0},),
 }
 _SILENCES: Final = 2  # calls without an answer before the rest of a service is left out
-_GATEWAYS: Final = Targets([target for target in IGD_TARGETS if target.startswith("urn:")])
+# A message with one of these is of a gateway, whoever sent it; "upnp:rootdevice" alone says every television.
+_GATEWAY_WORDS: Final = (b"internetgatewaydevice", b"wanipconnection", b"wanpppconnection")
 
 
 def capture(point: ControlPoint, *, timeout: float = 5.0) -> Deferred[Report]:
@@ -103,6 +103,9 @@ class _Capture:
         self._datagrams.start(self._point.next_hops)
         try:
             gateway = await self._find(timeout)
+            named = self._point.named
+            if gateway is not None and isinstance(named, DeviceURL) and str(named) != gateway.location:
+                gateway = None  # on the same host, but another one
             location = gateway.device.location if gateway is not None else self._likely_location()
             if location is None:
                 heard = self._relevant(None)
@@ -145,7 +148,7 @@ class _Capture:
     def _location(self, heard: Datagram) -> DeviceURL | None:
         """The LOCATION that a datagram names, under the host rule (A6): on a link, at the very sender."""
         link = next((link for link in self._point.links if link.name == heard.link), None)
-        if link is None or not _GATEWAYS.may_concern(heard.octets):
+        if link is None or not _concerns_gateways(heard.octets):
             return None
         try:
             text = message.parse(heard.octets).location
@@ -156,7 +159,7 @@ class _Capture:
     def _relevant(self, host: IPAddress | None) -> tuple[Datagram, ...]:
         """What the gateway said, and what may come from others like it; other devices are nobody's business."""
         own = "" if host is None else str(without_zone(host))
-        heard = [one for one in self._datagrams.datagrams if one.source == own or _GATEWAYS.may_concern(one.octets)]
+        heard = [one for one in self._datagrams.datagrams if one.source == own or _concerns_gateways(one.octets)]
         return tuple(sorted(heard, key=lambda one: one.source != own)[:REPORT_DATAGRAMS])
 
     # -- steps -------------------------------------------------------------------------------------------------------
@@ -343,6 +346,11 @@ class _Capture:
 
 def _address(heard: Datagram, zone: str) -> IPAddress:
     return url.with_zone(ipaddress.ip_address(heard.source), zone)
+
+
+def _concerns_gateways(octets: bytes) -> bool:
+    text = octets.lower()
+    return any(word in text for word in _GATEWAY_WORDS)
 
 
 def _known(address: DeviceURL | None) -> DeviceURL:

@@ -26,7 +26,9 @@ MAC: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4,6}[
 DOTTED_MAC: Final = re.compile(rb"(?<![0-9a-f.])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}(?![0-9a-f.])", _I)
 _HEX: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{12,}(?![0-9a-f])", _I)
 _QUAD: Final = re.compile(rb"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])")
-_V6: Final = re.compile(rb"(?:(?<![0-9a-z:.])|(?<=[g-z]:))(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![0-9a-z]|:[0-9a-f:])", _I)
+_V6: Final = re.compile(
+    rb"(?:(?<![0-9a-z:.])|(?<=[g-z]:))(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![0-9a-z]|:[0-9a-f:])", _I
+)
 
 # Names of elements, keys and arguments whose text is nobody's business. They are matched at their end: a switch such as
 # SSIDBroadcastEnabled is none of them.
