@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
@@ -31,6 +33,6 @@ class EveryActionTests(TestCase):
             expected = {one.wire: datatypes.encode(one.data_type, values[one.name]) for one in action.inputs}
             self.assertEqual(given, expected, wire)
             self.assertEqual(list(given), [one.wire for one in action.inputs], wire)
-            outs = [sample(one.variable, US) for one in action.outputs]
+            outs: list[Any] = [sample(one.variable, US) for one in action.outputs]
             promised_answer = "ok" if not outs else shown(outs[0] if action.result is None else action.result(*outs))
             self.assertEqual(answers[f"{made.standard.name}:{made.standard.version}", wire], promised_answer)
