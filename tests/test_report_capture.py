@@ -5,25 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as installed
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from tests.raw_client import ask, request
 from tests.raw_server import RawServer, answer, timers
 from txigd.errors import BadReport, ExchangeError, NoGateway, NotAGateway
 from txigd.igd import report_capture, report_recorder
 from txigd.igd.control_point import ControlPoint
 from txigd.igd.gateway import Gateway
-from txigd.igd.report import Report, Step
+from txigd.igd.report import Datagram, Report, Step
 from txigd.igd.report_capture import NEVER_CALLED, capture
 from txigd.igd.report_format import from_text, to_text
 from txigd.limits import REPORT_RECORD_OCTETS
 from txigd.testing import ScriptedDevice, SimulatedGateway
 from txigd.testing.reported import ReportedGateway
+from txigd.upnp import addressing
+from txigd.upnp.addressing import NextHop
 from txigd.upnp.http import Exchange
 from txigd.upnp.url import parse
 
@@ -344,6 +348,111 @@ class ReplayTests(Case):
         self.assertEqual(reply.status, 200)
         self.assertTrue(replay.requests)
         await replay.stop()  # trial complains of what is left
+
+
+class LocationTests(SynchronousTestCase):
+    """Where a description is that txigd itself could not use."""
+
+    def likely(self, *said: tuple[str, str, str], named: str | None = None) -> str:
+        point = Deaf(reactor, links=["lo"], gateway=named)
+        point.links = addressing.links(["lo"])
+        point.next_hops = (NextHop(IPv4Address("127.0.0.5"), "lo", 0),)
+        making = report_capture._Capture(point)
+        for source, target, location in said:
+            octets = f"HTTP/1.1 200 OK\r\nST: {target}\r\nUSN: uuid:x\r\nLOCATION: {location}\r\n\r\n".encode()
+            making._datagrams._heard["", source, octets] = Datagram(0, "lo", source, 1900, "search", octets)
+        return str(making._likely_location())
+
+    def test_A6_only_where_the_sender_itself_is(self) -> None:
+        igd = "urn:schemas-upnp-org:device:InternetGatewayDevice:1"
+        self.assertEqual(
+            self.likely(
+                ("127.0.0.2", igd, "http://127.0.0.3/victim"),
+                ("127.0.0.2", igd, "http://[broken"),
+                ("10.9.8.7", igd, "http://10.9.8.7/off-link"),
+                ("127.0.0.2", "upnp:rootdevice", "http://127.0.0.2/television"),
+                ("127.0.0.4", igd, "http://127.0.0.4/d"),
+            ),
+            "http://127.0.0.4/d",
+        )
+        self.assertEqual(self.likely(("127.0.0.2", igd, "http://127.0.0.3/victim")), "None")
+
+    def test_the_default_route_first_and_the_named_one_only(self) -> None:
+        igd = "urn:schemas-upnp-org:device:InternetGatewayDevice:1"
+        said = [(f"127.0.0.{n}", igd, f"http://127.0.0.{n}/d") for n in (4, 5, 6)]
+        self.assertEqual(self.likely(*said), "http://127.0.0.5/d")
+        self.assertEqual(self.likely(*said, named="127.0.0.6"), "http://127.0.0.6/d")
+        self.assertEqual(self.likely(*said, named="http://127.0.0.9:1/x"), "http://127.0.0.9:1/x")
+
+
+class EventTests(TestCase):
+    """The ear of the event probe."""
+
+    timeout = 20
+
+    def setUp(self) -> None:
+        self.came: list[str] = []
+
+    def ear(self, peer: str = "127.0.0.1") -> report_recorder.EventRecorder:
+        made = report_recorder.EventRecorder(
+            reactor,
+            reactor.seconds(),
+            address=IPv4Address("127.0.0.1"),
+            peer=IPv4Address(peer),
+            on_event=self.came.append,
+        )
+        self.addCleanup(made.stop)
+        return made
+
+    async def notify(self, target: str, head: bytes, body: bytes) -> Any:
+        exchange = Exchange(reactor)
+        agent = parse(target)
+        fields = [("X", "1")]
+        if head:
+            name, _, value = head.decode().partition(": ")
+            fields.append((name, value))
+        try:
+            return await exchange.request("NOTIFY", agent, fields, body, body_cap=100, seconds=2)
+        except ExchangeError as error:
+            return error
+
+    async def test_kept_as_it_came_and_answered(self) -> None:
+        ear = self.ear()
+        reply = await self.notify(ear.url("0.1"), b"SEQ: 0", b"<e:propertyset/>")
+        self.assertEqual(reply.status, 200)
+        self.assertEqual(self.came, ["0.1"])
+        (event,) = ear.events
+        self.assertTrue(event.octets.startswith(b"NOTIFY /"))
+        self.assertTrue(event.octets.endswith(b"\r\n\r\n<e:propertyset/>"))
+
+    async def test_C1_strangers_and_unknown_paths_are_not_kept(self) -> None:
+        ear = self.ear()
+        await self.notify(ear.url("0").rpartition("/")[0] + "/other", b"", b"<x/>")
+        stranger = self.ear(peer="127.0.0.9")
+        error = await self.notify(stranger.url("0"), b"", b"<x/>")
+        self.assertIsInstance(error, ExchangeError)
+        self.assertEqual((ear.events, stranger.events, self.came), ([], [], []))
+
+    async def test_the_root_element_ends_a_body_without_a_length(self) -> None:
+        ear = self.ear()
+        where = parse(ear.url("3"))
+        octets = b"NOTIFY %s HTTP/1.0\n\n<a></e:propertyset>" % where.target.encode()
+        self.assertEqual((await ask(where.port, octets)).status, 200)
+        self.assertEqual([event.octets for event in ear.events], [octets])
+
+    async def test_what_was_cut_is_kept_and_nothing_left_open(self) -> None:
+        ear = self.ear()
+        where = parse(ear.url("0"))
+        octets = request("NOTIFY", where.target, where.port, "Content-Length: 10")
+        talking = ensureDeferred(ask(where.port, octets))
+        await deferLater(reactor, 0.1, lambda: None)
+        await ear.stop()
+        self.assertEqual((await talking).raw, b"")
+        self.assertEqual([event.octets for event in ear.events], [octets])
+
+    async def test_no_more_connections_than_allowed(self) -> None:
+        self.patch(report_recorder, "REPORT_CONNECTIONS", 0)
+        self.assertEqual((await ask(parse(self.ear().url("0")).port, b"NOTIFY")).raw, b"")
 
 
 class WatchTests(TestCase):
