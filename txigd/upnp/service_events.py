@@ -6,7 +6,7 @@ Sources: UDA 1.0-2.0 section 4, UDA 1.1 section 4.3 (multicast eventing), quirks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -127,12 +127,11 @@ class ServiceEvents:
         doubted, self._doubted = self._doubted, False
         if not doubted or not self._observers:
             return
-        place = self._place()
-        if self._subscriber is not None and place == self._heard_at:
-            self._subscriber.reboot()
-        else:
+        if self._subscriber is None or self._place() != self._heard_at:
             self._end()
             self._begin()
+        elif self._opening is None:
+            self._run(self._reopen(self._subscriber))
 
     def rebind(self) -> None:
         """Our own address changed (F14)."""
@@ -157,15 +156,17 @@ class ServiceEvents:
         self._doubted = False
         self._heard_at = self._place()
         self._show("described")
+        self._run(self._open())
 
+    def _run(self, opening: Coroutine[Deferred[Any], Any, None]) -> None:
         def done(result: object) -> None:
             self._opening = None
             if isinstance(result, Failure) and not isinstance(result.value, CancelledError):
                 _log.failure("the events of {service} cannot be had", failure=result, service=self._service.name)
                 self._show("failed")
 
-        opening = self._opening = Deferred.fromCoroutine(self._open())
-        opening.addBoth(done)
+        self._opening = Deferred.fromCoroutine(opening)
+        self._opening.addBoth(done)
 
     async def _open(self) -> None:
         """The spelling of variables, and whether any is multicast, stand in the description."""
@@ -181,6 +182,10 @@ class ServiceEvents:
         )
         subscriber.start()
         self._show(subscriber.state)
+
+    async def _reopen(self, subscriber: Subscriber) -> None:
+        await self._service.known()
+        subscriber.reboot()
 
     def _wants_unicast(self) -> bool:
         return any(variable.evented for variable in self._variables.values())

@@ -5,12 +5,17 @@ Sources: UDA 1.0-2.0 section 2.5 (service description): the type of an argument 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Final
 
 from txigd.upnp.description import datatypes
 from txigd.upnp.description.service import Argument, ServiceDescription, StateVariable
+
+_INTEGERS: Final = frozenset({"ui1", "ui2", "ui4", "ui8", "i1", "i2", "i4", "i8", "int"})
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,30}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +36,9 @@ class Parameter:
         Unlike what comes from devices, a negative number is never taken for a counter that went round (Q152), nor
         words for an uptime (Q150): a caller that checks the value will refuse it.
         """
+        if self.data_type.rpartition(":")[2].lower() in _INTEGERS:
+            return int(text) if _INTEGER.fullmatch(text) else text
         value = datatypes.decode(self.data_type, text)
-        if isinstance(value, int) and not isinstance(value, bool):
-            try:
-                return int(text)
-            except ValueError:
-                return text
         return text if value is None else value
 
     def __str__(self) -> str:
