@@ -2,7 +2,7 @@
 
 miniupnpd 2.3.1 with nftables opens real pinholes. It announces a global address only, also from its link-local one, and
 without a global address on the LAN it switches IPv6 off. UpdatePinhole takes its rule away and adds it anew: for a
-moment, about a millisecond, nothing new comes through.
+moment, some milliseconds, nothing new comes through.
 """
 
 from __future__ import annotations
