@@ -29,7 +29,6 @@ setup(
     classifiers=[
         "Development Status :: 4 - Beta",
         "Framework :: Twisted",
-        "License :: OSI Approved :: MIT License",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.10",
         "Topic :: Internet",

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from random import randint
 from typing import Any
 
 from twisted.internet.defer import inlineCallbacks
@@ -283,17 +284,16 @@ class CommandTests(TestCase):
         router.drop_wan()
         await child.says('"connection_status": "Disconnected"')
         router.restore_wan()
-        await child.says('Connected"[^\n]*Disconnected"[^\n]*\n[^\n]*"new": {"connection_status": "Connected"')
+        await child.says('(?s)"Disconnected".*"new": {"connection_status": "Connected", "external_ip": "11')
         router.change_address("11.22.33.50")
         await child.says("11.22.33.50")
         child.signal("TERM")
         self.assertEqual(await child.end(10), 0, child.err)
         lines = [json.loads(line) for line in child.out.splitlines()]
-        self.assertEqual([line["what"] for line in lines][:4], ["gateway", "wan", "wan", "wan"])
+        self.assertEqual([line["what"] for line in lines], ["gateway"] + ["wan"] * (len(lines) - 1))
         self.assertEqual((lines[0]["name"], lines[0]["location"]), ("Simulated gateway", router.location))
-        last = lines[3]
+        (last,) = [line for line in lines[1:] if line["new"]["external_ip"] == "11.22.33.50"]
         self.assertEqual(last["old"]["external_ip"], "11.22.33.44")
-        self.assertEqual(last["new"]["external_ip"], "11.22.33.50")
         self.assertIn(last["new"]["learned"], ("event", "poll"))
         self.assertRegex(last["at"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d$")
         self.assertEqual(router.subscribers, (), "the subscriptions are cancelled")
@@ -317,7 +317,7 @@ class CommandTests(TestCase):
         self.assertEqual(child.err, "")
 
     async def test_what_is_no_gateway_is_told(self):
-        await self.gateway()
+        await self.gateway(address=f"127.{randint(2, 254)}.{randint(1, 254)}.{randint(1, 254)}")
         for location, status, said in (
             ("http://127.0.0.1:1/x.xml", 1, "did not answer in 1 s"),
             ("router", 2, "http://ADDRESS:PORT/PATH"),

@@ -101,6 +101,8 @@ class OptionsTests(SynchronousTestCase):
             "--poll",
             "--callback-port",
             "--log-level",
+            "--map-file",
+            "--state",
             "--simulate",
             "--version",
         ):

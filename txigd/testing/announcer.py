@@ -224,7 +224,7 @@ class Announcer:
         pairs = self._tree().answers(search.target)
         if not self._played.hears(datagram, unicast=unicast):
             return
-        if not pairs or len(self._calls) > SIMULATED_ANSWERS:
+        if not pairs or not self._ports or len(self._calls) > SIMULATED_ANSWERS:  # no ports: closing, but still heard
             return
         if unicast:
             self._answer(pairs, sender)
