@@ -67,6 +67,8 @@ class ControlPoint(control_point.ControlPoint):
         no default route (threat A4).
     :param any_gateway: use, and list, whatever gateway answers.
     :param callback_port: TCP port that hears events; 0 for any.
+    :param callback_host: the address that gateways are to call, where this host sits behind a forwarding (Q173).
+    :param search_port: local UDP port of searches, for a firewall rule (Q007); 0 for any.
     :param poll_seconds: period of the cross-check of the WAN state.
     :param events: whether to subscribe to the gateway's events; a program that only asks once needs none.
     :param journal: what earlier runs did, saved by its owner: their entries are taken over or removed.
@@ -82,13 +84,22 @@ class ControlPoint(control_point.ControlPoint):
         gateway: str | None = None,
         any_gateway: bool = False,
         callback_port: int = 0,
+        callback_host: str | None = None,
+        search_port: int = 0,
         poll_seconds: float = POLL_SECONDS,
         events: bool = True,
         journal: Journal | None = None,
         identity: str = "",
     ) -> None:
         super().__init__(
-            reactor, links=links, named=gateway, targets=IGD_TARGETS, callback_port=callback_port, tables=known_table
+            reactor,
+            links=links,
+            named=gateway,
+            targets=IGD_TARGETS,
+            callback_port=callback_port,
+            callback_host=callback_host,
+            search_port=search_port,
+            tables=known_table,
         )
         self._any_gateway = any_gateway
         self._poll_seconds = poll_seconds
@@ -128,6 +139,12 @@ class ControlPoint(control_point.ControlPoint):
     def gateways(self) -> tuple[Gateway, ...]:
         """All verified gateways, the one in use first."""
         return tuple(sorted(self._gateways.values(), key=lambda gateway: gateway is not self._current))
+
+    @property
+    def unverified(self) -> tuple[Gateway, ...]:
+        """Gateways that were described and whose WAN connection could not be read so far."""
+        there = (gateway for gateway in self._known.values() if gateway.udn not in self._gateways)
+        return tuple(gateway for gateway in there if gateway.udn in self._devices)
 
     @property
     def current(self) -> Gateway | None:

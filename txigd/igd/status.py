@@ -141,6 +141,18 @@ def classify(text: str) -> tuple[ipaddress.IPv4Address | None, AddressClass]:
     return address, AddressClass.PUBLIC
 
 
+RANKS = (
+    "no answer",
+    "unconfigured",
+    "not connected",
+    "connected, no usable address",
+    "public address, yet not connected",
+    "connected, address that is not public",
+    "connected, public address",
+)
+"""What a rank means, by :func:`rank`."""
+
+
 def rank(reading: Reading) -> int:
     """How likely this connection carries the traffic; higher is better (IGD: choosing the connection service)."""
     status = reading.status(Learned.READ)

@@ -46,6 +46,7 @@ class WAN:
         self._watched: Watched[WANStatus] = Watched(clock, WANStatus())
         self._forget: dict[object, Callable[[], None]] = {}
         self._connections: Sequence[Connection] = ()
+        self._readings: tuple[Reading, ...] = ()
         self._live = 0
         self._default = -1
         self._failures = 0
@@ -80,6 +81,11 @@ class WAN:
     def connections(self) -> tuple[Connection, ...]:
         """All connection services, in document order."""
         return tuple(self._connections)
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """What each of :attr:`connections` answered last; empty before they were read."""
+        return self._readings
 
     def observe(self, observer: IWANObserver) -> None:
         """Tell an :class:`txigd.interfaces.IWANObserver` of every change from now on."""
@@ -119,6 +125,7 @@ class WAN:
         if not connections:
             raise NoConnection
         self._connections, self._default = tuple(connections), default
+        self._readings = ()
         self._live = 0
         self._failures = 0
         self._opening = True
@@ -222,6 +229,7 @@ class WAN:
         status = reading.status(learned)
         if connection is not self.connection:
             return status  # described again meanwhile
+        self._readings = (*self._readings[: self._live], reading, *self._readings[self._live + 1 :])
         self._failures = 0
         if len(self._connections) > 1 and not (status.connected and status.external_ip):
             return await self._read_all(learned)
@@ -256,6 +264,7 @@ class WAN:
         status = readings[live].status(learned)
         if connections is not self._connections:
             return status  # described again meanwhile
+        self._readings = tuple(readings)
         if before and before != status.service:
             _log.info("WAN connection moves to {service}", service=status.service)
         moved, self._live = live != self._live, live
