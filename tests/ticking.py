@@ -9,16 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorCore
 from twisted.internet.task import Clock
-from zope.interface import implementer
+from zope.interface import directlyProvides, providedBy
 
 reactor: Any = _reactor
 STEP_SECONDS = 0.05  # of its time, a turn of the reactor
-TURN_SECONDS = 0.0002
+TURN_SECONDS = 0  # epoll waits a millisecond at least for anything more
 
 
-@implementer(IReactorTime)
 class TickingReactor:
     """Everything of the real reactor but its time, which begins at 1000 s.
 
@@ -26,6 +25,8 @@ class TickingReactor:
     """
 
     def __init__(self, step: float = STEP_SECONDS) -> None:
+        # not IReactorCore: what claims to be a real reactor is given steady time
+        directlyProvides(self, [each for each in providedBy(reactor) if each is not IReactorCore])
         self._clock = Clock()
         self._clock.advance(1000)
         self._step = step

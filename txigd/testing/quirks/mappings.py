@@ -162,7 +162,7 @@ STATUS: Final[Mapping[str, Quirk]] = MappingProxyType(
         "Q149": Quirk("Unconfigured on the unused of two services", options={"connection": "both-with-IP-live"}),
         "Q150": Quirk(
             "the uptime is a text",
-            outputs=_value("GetStatusInfo", "NewUptime", lambda text, _: f"0 Days, 00:00:{int(text) % 60:02d}"),
+            outputs=_value("GetStatusInfo", "NewUptime", lambda text, _: f"1 Days, 00:00:{int(text) % 60:02d}"),
             slots=_UPTIME,
         ),
         "Q150b": Quirk(
