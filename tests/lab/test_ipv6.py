@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .case import LabCase
-from .lab import CLIENT, CLIENT_ADDRESS6, INTERNET, INTERNET_ADDRESS6, NEIGHBOUR, NEIGHBOUR_ADDRESS6
+from .lab import CLIENT, CLIENT_ADDRESS6, INTERNET, INTERNET_ADDRESS6, NEIGHBOUR, NEIGHBOUR_ADDRESS6, until
 
 # Leaves of SSDP over IPv6 nothing but the link-local group.
 ONLY_LINK_LOCAL_GROUP = """
@@ -282,6 +284,20 @@ class HoldTests(IPv6Case):
         [found] = [fact for fact in self.told if "gateway" in fact]
         self.assertEqual(found["host"], "192.168.77.1")
         self.end(process)
+
+
+class DaemonTests(IPv6Case):
+    def test_the_daemon_holds_a_pinhole_and_closes_it(self) -> None:
+        log = Path(self.mktemp())
+        argv = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", "igd"]
+        with log.open("wb") as out:
+            daemon = self.lab.spawn(CLIENT, [*argv, "--pinhole", "tcp:8080"], stdout=out)
+        until(lambda: "pinhole tcp6:8080: active" in log.read_text(), 15, "an active pinhole")
+        self.lab.echo(CLIENT, "TCP", 8080)
+        self.assertTrue(self.reaches())
+        daemon.send_signal(signal.SIGTERM)
+        daemon.wait(10)
+        self.assertEqual(self.pinholes(), [])
 
 
 class IPv6OnlyTests(HoldTests):

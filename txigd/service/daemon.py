@@ -81,6 +81,8 @@ class Daemon(Service):
             links=links,
             gateway=gateway,
             callback_port=options["callback-port"],
+            callback_host=options["callback-host"],
+            search_port=options["search-port"],
             poll_seconds=options["poll"],
             journal=None if self._state is None else self._state.journal,
             identity="" if self._state is None else str(self._state.path.absolute()),
@@ -156,6 +158,8 @@ class Daemon(Service):
     def gateway_found(self, gateway: Gateway) -> None:
         """Listen to its WAN side; the control point has logged it."""
         gateway.wan.observe(self)
+        for pinhole in self._options["pinholes"]:
+            gateway.pinholes.hold(pinhole)
         self._tell_problems()
 
     def gateway_lost(self, gateway: Gateway) -> None:

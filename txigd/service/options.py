@@ -11,9 +11,10 @@ import txigd
 from txigd import log
 from txigd.errors import TxigdError
 from txigd.igd.mapping import PortMapping
-from txigd.limits import MAP_FILE_CHARACTERS, MAPPINGS, POLL_SECONDS
+from txigd.igd.pinhole import Pinhole
+from txigd.limits import MAP_FILE_CHARACTERS, MAPPINGS, PINHOLES, POLL_SECONDS
 from txigd.upnp import addressing
-from txigd.upnp.control_point import named_device
+from txigd.upnp.naming import callback_authority, named_device
 
 USAGE_STATUS = 2
 
@@ -30,6 +31,8 @@ class Options(usage.Options):
         ["gateway", "g", None, "the gateway: its address or the URL of its description (default: the default route)"],
         ["poll", "p", POLL_SECONDS, "seconds between cross-checks of the WAN state"],
         ["callback-port", None, 0, "TCP port that hears the gateway's events (default: any)"],
+        ["callback-host", None, None, "address for events where a container or another NAT forwards the callback port"],
+        ["search-port", None, 0, "local UDP port of searches, for a firewall rule (default: any)"],
         ["map-file", None, None, "file with more mappings, one a line, # for remarks; read again at SIGHUP"],
         ["state", None, None, "file that remembers what was mapped, so that a crash leaves nothing behind"],
         ["log-level", None, "info", f"one of {', '.join(log.LEVELS)}"],
@@ -40,6 +43,7 @@ class Options(usage.Options):
         usage.Options.__init__(self)
         self["links"] = []
         self["mappings"] = []
+        self["pinholes"] = []
 
     def opt_link(self, name: str) -> None:
         """Use only this link (network interface); may be repeated."""
@@ -52,6 +56,13 @@ class Options(usage.Options):
         self["mappings"].append(self._mapping(text))
 
     opt_m = opt_map
+
+    def opt_pinhole(self, text: str) -> None:
+        """Hold an IPv6 pinhole PROTOCOL:PORT, for example tcp:8080; may be repeated."""
+        try:
+            self["pinholes"].append(Pinhole.from_text(text))
+        except TxigdError as error:
+            raise usage.UsageError(f"--pinhole {error}") from None
 
     def opt_version(self) -> None:
         """Print the version of txigd and exit."""
@@ -79,8 +90,11 @@ class Options(usage.Options):
         """
         self["poll"] = self._number("poll", 1, 86_400)
         self["callback-port"] = self._port("callback-port")
+        self["search-port"] = self._port("search-port")
         if self["log-level"] not in log.LEVELS:
             raise usage.UsageError(f"--log-level {self['log-level']!r}: use one of {', '.join(log.LEVELS)}")
+        if len(self["pinholes"]) > PINHOLES:
+            raise usage.UsageError(f"{len(self['pinholes'])} pinholes: {PINHOLES} may be held at once")
         self.wanted()
         if self["simulate"] and (self["gateway"] is not None or self["links"]):
             raise usage.UsageError("--simulate brings its own gateway and link: leave out --gateway and --link")
@@ -89,6 +103,7 @@ class Options(usage.Options):
                 named_device(self["gateway"])
             if self["links"]:
                 addressing.links(self["links"])
+            callback_authority(self["callback-host"], self["callback-port"])
         except TxigdError as error:
             raise usage.UsageError(str(error)) from None
 
