@@ -19,9 +19,9 @@ from txigd.igd.report_secrets import Span
 from txigd.limits import REPORT_SECRETS
 
 ADDRESSES: Final = "public addresses"
-HARDWARE: Final = "hardware addresses and long hexadecimal numbers"
+HARDWARE: Final = "hardware addresses"
 IDENTIFIERS: Final = "UUIDs"
-TEXTS: Final = "serial numbers, names and tokens"
+TEXTS: Final = "serial numbers, names, tokens"
 KINDS: Final = (ADDRESSES, HARDWARE, IDENTIFIERS, TEXTS)
 
 _ENTITY: Final = re.compile(rb"&(?:#x?[0-9a-f]{1,6}|[a-z]{2,8});", re.IGNORECASE)
