@@ -197,10 +197,9 @@ class CommandTests(TestCase):
         router = await self.gateway()
         self.assertEqual(await self.txigd("list", "--json"), "[]\n")
         text = await self.txigd("map", "tcp:8080", "udp:5000:15000", "--name", "web", "--lease", "600")
-        self.assertEqual(
-            text,
-            "11.22.33.44:8080 -> 127.0.0.1:8080 TCP, for 600 s\n11.22.33.44:15000 -> 127.0.0.1:5000 UDP, for 600 s\n",
-        )
+        lasts = r"for (600|5\d\d) s\n"  # what the gateway says is left of it
+        self.assertRegex(text, rf"\A11\.22\.33\.44:8080 -> 127\.0\.0\.1:8080 TCP, {lasts}")
+        self.assertRegex(text, rf"\n11\.22\.33\.44:15000 -> 127\.0\.0\.1:5000 UDP, {lasts}\Z")
         listed = json.loads(await self.txigd("list", "--json"))
         self.assertEqual(
             [(e["protocol"], e["external_port"], e["internal_client"], e["internal_port"]) for e in listed],
@@ -215,6 +214,7 @@ class CommandTests(TestCase):
     async def test_map_tells_programs_all_of_it(self):
         await self.gateway()
         made = json.loads(await self.txigd("map", "tcp:8080", "--json"))
+        self.assertIn(made.pop("lease_seconds"), range(3500, 3601), "what the gateway says is left of it")
         self.assertEqual(
             made,
             {
@@ -222,7 +222,6 @@ class CommandTests(TestCase):
                 "external_ip": "11.22.33.44",
                 "state": "active",
                 "external_port": 8080,
-                "lease_seconds": 3600,
                 "reason": "",
             },
         )
