@@ -2,9 +2,9 @@
 
     python -m bench.series.loss [--minutes 12] [--lease 60]
 
-Losses are drawn for each packet by nftables, at the client's and at the router's input, from before the program starts.
+Losses are drawn for each packet by nftables, at the client's and at the router's input, before the program starts.
 A lapse is a look at the router's rules, every 100 ms, that misses one of ten mappings after all had been there once. An
-hour of leases of 3600 s is one lease; twelve minutes of leases of 60 s are twelve, with delays of TCP that do not shrink.
+hour of leases of 3600 s is one lease, twelve minutes of leases of 60 s are twelve; the delays of TCP do not shrink.
 """
 
 from __future__ import annotations

@@ -83,6 +83,7 @@ class Record:
     def save(self, folder: Path = RESULTS) -> Path:
         """Write the raw results; returns the file."""
         self.seconds = round(time.monotonic() - self.began, 1)
+        self.machine += f", load at the end {os.getloadavg()[1]:.1f}"
         folder.mkdir(parents=True, exist_ok=True)
         facts = asdict(self)
         rows = facts.pop("rows")

@@ -1,4 +1,4 @@
-"""Half an hour and more with a fault every few seconds: memory, descriptors, timers, and how often the mappings were there.
+"""Half an hour with a fault every few seconds: memory, descriptors, timers, and how often the mappings were there.
 
     python -m bench.series.soak [--minutes 32]
 

@@ -76,11 +76,11 @@ class Rules(Witness):
         """When these were all there for the first time after a moment; a look before it counts if nothing changed."""
         wanted = set(rules)
         self.look()
-        at_that_moment = [line for line in self.lines if "rules" in line and line["at"] < after]
+        at_that_moment = [line for line in self.lines if "rules" in line and line["at"] <= after]
         if at_that_moment and wanted <= set(at_that_moment[-1]["rules"]):
             return after
         line = self.wait(lambda line: wanted <= set(line.get("rules", ())), seconds, after=after)
-        return line and line["at"]
+        return None if line is None else float(line["at"])
 
     def longest_pause(self) -> float:
         """The longest time between two looks."""
@@ -106,8 +106,9 @@ class Daemon:
 
     def __init__(self, lab: Lab, *arguments: str, name: str = "daemon") -> None:
         self.log = lab.folder / f"{name}.log"
+        state = ["--state", str(lab.folder / f"{name}.state")]
         with self.log.open("ab") as out:
-            self.process = lab.spawn(CLIENT, [*TWISTD, "igd", *arguments], stdout=out)
+            self.process = lab.spawn(CLIENT, [*TWISTD, "igd", *state, *arguments], stdout=out)
 
     def end(self, signal: int, seconds: float = 20) -> tuple[int | None, float]:
         """Send a signal; (exit status, seconds until the end), with None when it did not end."""
@@ -131,11 +132,6 @@ def table(lab: Lab) -> list[dict[str, Any]]:
     found = re.findall(pattern, lab.upnpc("-l"))
     names = ("protocol", "port", "client", "internal", "description", "remote", "lease")
     return [dict(zip(names, entry, strict=True)) for entry in found]
-
-
-def options_of(lab: Lab) -> str:
-    """What ``twistd igd --help`` says."""
-    return lab.run(CLIENT, [*TWISTD, "igd", "--help"]).stdout
 
 
 def keep_log(file: Path, folder: Path, name: str) -> None:
