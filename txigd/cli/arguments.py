@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import txigd
+from txigd.cli.device_arguments import add_device_commands
 from txigd.errors import InvalidArgument
 from txigd.igd.mapping import PortMapping
 from txigd.igd.pinhole import Pinhole
@@ -28,6 +29,7 @@ examples:
   txigd map tcp:8080 --hold            keep it mapped until Ctrl-C, then delete it
   txigd pinhole tcp:8080 --hold        the same for IPv6: let the internet reach this host's port
   txigd watch --json                   one line for every change of the WAN side
+  txigd describe URL                   what any UPnP device offers; then: txigd call, txigd subscribe
   txigd simulate                       a gateway in software; use it with --link lo
 
 Each command has its own --help. Exit status: 0 done, 1 could not, 2 wrong usage. To keep mappings for good,
@@ -117,6 +119,7 @@ def parser() -> Parser:
         "Serial numbers,\nMACs, public addresses and the like are masked; nothing on the gateway is changed.",
     )
     reported.add_argument("--output", metavar="FILE", help="default: txigd-report-MODEL.json, readable by you alone")
+    add_device_commands(commands, seconds, port)
     _add_simulate(commands)
     return top
 

@@ -12,6 +12,9 @@ from twisted.internet.error import CannotListenError
 
 from txigd.cli import support_report
 from txigd.cli.arguments import USAGE_STATUS
+from txigd.cli.device_commands import DEVICE_COMMANDS
+from txigd.cli.explanation import explanation
+from txigd.cli.explanation import lines as explanation_lines
 from txigd.cli.pinholes import PINHOLE_COMMANDS
 from txigd.cli.report import Report, printable
 from txigd.cli.session import MAP_SECONDS, Printer, control_point, interrupted, mapping_state, pause
@@ -52,9 +55,10 @@ async def discover(reactor: Any, options: argparse.Namespace, report: Report) ->
 
 async def status(reactor: Any, options: argparse.Namespace, report: Report) -> int:
     """Show the gateway in use."""
-    async with control_point(reactor, options) as point:
+    async with control_point(reactor, options, events=bool(options.verbose)) as point:
         gateway = await point.gateway(options.timeout)
-        data = summary(point, gateway)
+        told = await explanation(reactor, point, gateway) if options.verbose else {}
+        data = summary(point, gateway) | told
         data["services"] = [
             {"service": f"{s.name}:{s.version}", "control": str(s.control_url or ""), "events": str(s.event_url or "")}
             for s in gateway.services
@@ -73,7 +77,9 @@ async def status(reactor: Any, options: argparse.Namespace, report: Report) -> i
     lines += [("services" if n == 0 else "", service["service"]) for n, service in enumerate(data["services"])]
     if state.double_nat:
         lines.append(("warning", "behind another NAT: port mappings on this gateway do not reach the internet"))
-    report.value(data, "\n".join(f"{name + ':' if name else '':18}{printable(text)}" for name, text in lines))
+    lines += explanation_lines(told) if told else ()
+    # what explains is longer than a line of the log may be
+    report.value(data, "\n".join(f"{name + ':' if name else '':18}{printable(text, 4096)}" for name, text in lines))
     return 0
 
 
@@ -273,4 +279,5 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace, Report], Awaitable[int]]]
     "report": report_,
     "simulate": simulate,
     **PINHOLE_COMMANDS,
+    **DEVICE_COMMANDS,
 }

@@ -35,10 +35,10 @@ def start_logging(verbose: int) -> None:
         )
 
 
-def printable(text: object) -> str:
+def printable(text: object, characters: int = LOG_CHARACTERS) -> str:
     """Text from the network on one line, without control characters, of bounded length (B11)."""
     clean = "".join(c if c.isprintable() else "?" for c in str(text))
-    return clean if len(clean) <= LOG_CHARACTERS else clean[: LOG_CHARACTERS - 3] + "..."
+    return clean if len(clean) <= characters else clean[: characters - 3] + "..."
 
 
 class Report:

@@ -1,0 +1,215 @@
+"""The commands that talk to any UPnP device: ``txigd describe``, ``call`` and ``subscribe``."""
+
+from __future__ import annotations
+
+import argparse
+import binascii
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date, datetime, time, timezone
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from txigd.cli.device_tree import clean, description_data, description_lines, table_data, table_lines
+from txigd.cli.report import Report
+from txigd.cli.session import interrupted
+from txigd.errors import ActionNotOffered, BadURL, DescriptionError, InvalidArgument
+from txigd.igd.tables import known_table
+from txigd.limits import DESCRIPTION_OCTETS, SCPD_OCTETS
+from txigd.upnp import url, xml
+from txigd.upnp.control_point import ControlPoint
+from txigd.upnp.description import device as device_description
+from txigd.upnp.description import service as service_description
+from txigd.upnp.description.device import Description, Service
+from txigd.upnp.description.service import ServiceDescription
+from txigd.upnp.description.signature import Signature
+from txigd.upnp.remote_service import RemoteService
+from txigd.upnp.service_events import Event
+from txigd.upnp.url import DeviceURL
+
+NOWHERE = "http://192.0.2.1/"  # an address for documentation: where a saved description without a base is shown
+_Tables = dict[Service, "tuple[ServiceDescription | None, str]"]
+
+
+async def describe(reactor: Any, options: argparse.Namespace, report: Report) -> int:
+    """Show a device, from the network or from a file."""
+    if "://" not in options.url:
+        return _describe_file(Path(options.url), options.base, report)
+    async with _point(reactor) as point:
+        found = await point.device(_location(options.url), seconds=options.timeout)
+        tables: _Tables = {}
+        for remote in found.services:
+            table = await remote.description()
+            tables[remote.service] = (table, _source(remote.described is True, table))
+        _show(found.description, tables, report)
+    return 0
+
+
+def _source(own: bool, table: ServiceDescription | None) -> str:
+    return "own" if own else "none" if table is None else "standard"
+
+
+def _show(description: Description, tables: _Tables, report: Report) -> None:
+    report.value(description_data(description, tables), "\n".join(description_lines(description, tables)))
+
+
+def _location(text: str) -> DeviceURL:
+    try:
+        return url.parse(text)
+    except BadURL as error:
+        raise InvalidArgument(f"{error}; write http://ADDRESS:PORT/PATH") from None
+
+
+def _describe_file(file: Path, base: str | None, report: Report) -> int:
+    try:
+        document = _read(file, DESCRIPTION_OCTETS)
+    except OSError as error:
+        return report.failed(f"{file}: {error.strerror}; write a file, or http://ADDRESS:PORT/PATH", status=2)
+    try:
+        description = device_description.parse(document, _base(document, base))
+    except DescriptionError as error:
+        try:
+            table = service_description.parse(document)
+        except DescriptionError:
+            raise error from None
+        report.value(table_data(table), "\n".join(map(clean, table_lines(table))))
+        return 0
+    tables: _Tables = {}
+    for service in description.root.all_services():
+        own = _beside(file, service)
+        table_ = known_table(service.service_type, own)
+        tables[service] = (table_, _source(own is not None, table_))
+    _show(description, tables, report)
+    return 0
+
+
+def _read(file: Path, most: int) -> bytes:
+    """One octet more than may be parsed, so that the parser says what is wrong."""
+    with file.open("rb") as opened:
+        return opened.read(most + 1)
+
+
+def _base(document: bytes, named: str | None) -> DeviceURL:
+    if named is not None:
+        return _location(named)
+    try:
+        return url.parse(xml.parse(document, cap=DESCRIPTION_OCTETS).text_of("URLBase"))
+    except BadURL:
+        return url.parse(NOWHERE)
+
+
+def _beside(file: Path, service: Service) -> ServiceDescription | None:
+    """The service description that was saved with it, under the last part of its path."""
+    name = "" if service.scpd_url is None else PurePosixPath(service.scpd_url.target.partition("?")[0]).name
+    try:
+        return service_description.parse(_read(file.parent / name, SCPD_OCTETS)) if name else None
+    except (OSError, ValueError, DescriptionError):
+        return None
+
+
+async def call(reactor: Any, options: argparse.Namespace, report: Report) -> int:
+    """Call an action."""
+    async with _point(reactor) as point:
+        service = (await point.device(_location(options.url), seconds=options.timeout)).service(options.service)
+        if options.action.lower() == "querystatevariable":
+            told: Mapping[str, Any] = await _query(service, options)
+        else:
+            signature = await _signature(service, options.action)
+            told = await service.call(signature.name, seconds=options.timeout, **_values(signature, options.arguments))
+    shown = "\n".join(clean(f"{name}={word(value)}") for name, value in told.items())
+    report.value({name: jsonable(value) for name, value in told.items()}, shown or f"{options.action}: done")
+    return 0
+
+
+async def _query(service: RemoteService, options: argparse.Namespace) -> dict[str, Any]:
+    given = [value for name, value in options.arguments if name.lower() == "varname"]
+    if len(given) != 1 or len(options.arguments) != 1:
+        raise InvalidArgument("QueryStateVariable takes varName=NAME")
+    return {given[0]: await service.query(given[0], seconds=options.timeout)}
+
+
+async def _signature(service: RemoteService, name: str) -> Signature:
+    if await service.description() is None:
+        raise ActionNotOffered(f"{service.name} has no description that can be read, so its actions are not known")
+    found = next((one for key, one in service.actions.items() if key.lower() == name.lower()), None)
+    if found is None:
+        there = ", ".join(service.actions) or "none"
+        raise ActionNotOffered(f"{service.name} has no action {name!r}; it has {there}")
+    return found
+
+
+def _values(signature: Signature, given: list[tuple[str, str]]) -> dict[str, Any]:
+    """The arguments in their types; what is wrong with them is said with all that may be written."""
+    inputs = {one.name.lower(): one for one in signature.inputs}
+    names = [name.lower() for name, _ in given]
+    if sorted(names) != sorted(inputs):
+        right = ", ".join(map(str, signature.inputs)) or "no argument"
+        raise InvalidArgument(
+            f"{signature.name} takes {right}; given: {', '.join(name for name, _ in given) or 'none'}"
+        )
+    return {inputs[name.lower()].name: inputs[name.lower()].value_of(text) for name, text in given}
+
+
+async def subscribe(reactor: Any, options: argparse.Namespace, report: Report) -> int:
+    """Print events."""
+    async with _point(reactor, callback_port=options.callback_port) as point:
+        service = (await point.device(_location(options.url), seconds=options.timeout)).service(options.service)
+        refused: Deferred[int] = Deferred()
+
+        def on_state(state: str) -> None:
+            if state in ("refused", "failed") and not refused.called:
+                why = "; ".join(service.problems[-2:]) or "it gives no reason"
+                refused.callback(report.failed(f"no events of {service.name} ({state}): {why}"))
+
+        service.observe_events(
+            lambda event: _print(event, report),
+            on_missed=lambda reason: report.failed(f"events may be lost: {reason}"),
+            on_state=on_state,
+        )
+        on_state(service.eventing)
+        waiting = Deferred.fromCoroutine(interrupted(reactor, options.seconds))
+        refused.addCallback(lambda status: waiting.cancel())
+        await waiting
+    return 1 if refused.called else 0
+
+
+def _print(event: Event, report: Report) -> None:
+    now = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
+    mark = " [all]" if event.initial else f" [{event.level}]" if event.level else ""
+    report.value(
+        {
+            "at": now,
+            "initial": event.initial,
+            **({"level": event.level} if event.level else {}),
+            "values": {name: jsonable(value) for name, value in event.values.items()},
+        },
+        "\n".join(clean(f"{now}  {name}={word(value)}{mark}") for name, value in event.values.items()),
+    )
+
+
+def _point(reactor: Any, **more: Any) -> ControlPoint:
+    """One that looks for nothing: the device is named."""
+    return ControlPoint(reactor, targets=(), tables=known_table, **more)
+
+
+def word(value: Any) -> str:
+    """A value as it could be given to ``txigd call``."""
+    made = jsonable(value)
+    return "" if made is None else str(int(made)) if isinstance(made, bool) else str(made)
+
+
+def jsonable(value: Any) -> Any:
+    """A value of a device as JSON has it: octets as hex digits, times in ISO 8601."""
+    if isinstance(value, bytes):
+        return binascii.hexlify(value).decode("ascii")
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
+
+
+DEVICE_COMMANDS: dict[str, Callable[[Any, argparse.Namespace, Report], Awaitable[int]]] = {
+    "describe": describe,
+    "call": call,
+    "subscribe": subscribe,
+}
