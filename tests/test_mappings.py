@@ -187,9 +187,17 @@ class WhenActiveTests(MappingsTestCase):
         self.router.foreign(8080)
         held = self.mappings.hold(PortMapping("TCP", 8080, any_port=True))
         port = self.successResultOf(held.when_active()).external_port
-        self.assertGreaterEqual(port, 49152)
+        self.assertEqual(port, 8081)  # the gateway picks
         self.assertIn((port, str(US)), self.ports())
         self.assertIn((8080, "192.168.1.99"), self.ports())
+
+    def test_F31_another_port_of_our_own_choice_where_the_gateway_picks_none(self) -> None:
+        self.router.foreign(8080)
+        self.router.faults["AddAnyPortMapping"] = 401
+        held = self.mappings.hold(PortMapping("TCP", 8080, any_port=True))
+        port = self.successResultOf(held.when_active()).external_port
+        self.assertGreaterEqual(port, 49152)
+        self.assertIn((port, str(US)), self.ports())
 
     def test_F30_a_full_table_is_a_refusal_and_tried_again(self) -> None:
         self.router.faults["AddPortMapping"] = 728

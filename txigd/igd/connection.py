@@ -18,8 +18,8 @@ from txigd.errors import (
     TxigdError,
 )
 from txigd.igd import port_listing
-from txigd.igd.lease_facts import Added, Deleted, Denied, Fact, Failed, Found, Missing, Unreadable
-from txigd.igd.mapping import PROTOCOLS, PortMapping, PortMappingEntry
+from txigd.igd.lease_facts import Added, Deleted, Denied, Fact, Failed, Found, Missing, Reserved, Unreadable
+from txigd.igd.mapping import PROTOCOLS, TAG_PREFIX, PortMapping, PortMappingEntry
 from txigd.igd.status import Reading
 from txigd.limits import MAPPING_LIST_SAFE, MAPPING_WALK
 from txigd.upnp.control.action import ServiceProxy
@@ -51,6 +51,13 @@ class Connection:
     def name(self) -> str:
         """Service name and version, for example ``WANIPConnection:2``."""
         return f"{self.proxy.service.name}:{self.proxy.service.version}"
+
+    @property
+    def reserves(self) -> bool:
+        """Whether it offers AddAnyPortMapping, as far as is known."""
+        service = self.proxy.service
+        offered = service.name == "WANIPConnection" and service.version >= 2
+        return offered and self.proxy.capabilities.get("AddAnyPortMapping") != "refused"
 
     # -- state -----------------------------------------------------------------------------------------------------
     def read(self, *, is_default: bool = False) -> Deferred[Reading]:
@@ -118,18 +125,32 @@ class Connection:
         lease_seconds: int,
     ) -> Fact:
         """Send AddPortMapping: Added, Denied or Failed (also where the gateway is only unavailable, 503)."""
+        arguments = _wish(wanted, port, client, description, lease_seconds)
+        told = await self._change("AddPortMapping", arguments)
+        return Added() if isinstance(told, dict) else told
+
+    async def reserve_entry(
+        self,
+        wanted: PortMapping,
+        port: int,
+        *,
+        client: ipaddress.IPv4Address | ipaddress.IPv6Address,
+        description: str,
+        lease_seconds: int,
+    ) -> Fact:
+        """Send AddAnyPortMapping: Reserved, Denied or Failed, as :meth:`add_entry`."""
+        arguments = _wish(wanted, port, client, description, lease_seconds)
+        told = await self._change("AddAnyPortMapping", arguments)
+        if not isinstance(told, dict):
+            return told
+        reserved = told.get("NewReservedPort")
+        if isinstance(reserved, int) and 1 <= reserved <= 65535:
+            return Reserved(reserved)
+        return Failed(f"AddAnyPortMapping answered with {reserved!r} for a port")  # B9
+
+    async def _change(self, action: str, arguments: dict[str, Any]) -> dict[str, Any] | Denied | Failed:
         try:
-            await self.proxy.call(
-                "AddPortMapping",
-                NewRemoteHost=_remote(wanted),
-                NewExternalPort=port,
-                NewProtocol=wanted.protocol,
-                NewInternalPort=wanted.internal_port,
-                NewInternalClient=str(client),
-                NewEnabled=True,
-                NewPortMappingDescription=description,
-                NewLeaseDuration=lease_seconds,
-            )
+            return await self.proxy.call(action, **arguments)
         except ActionError as error:
             return Denied(error.code, error.text or error.name)
         except (HTTPStatusError, ActionNotOffered) as error:
@@ -137,7 +158,26 @@ class Connection:
             return Failed(str(error)) if busy else Denied(0, str(error))
         except ExchangeError as error:
             return Failed(str(error))
-        return Added()
+
+    async def seek_entry(
+        self, wanted: PortMapping, *, client: ipaddress.IPv4Address | ipaddress.IPv6Address, description: str
+    ) -> Fact:
+        """Look in the whole table for our entry of a mapping, at whatever port: Found, Missing, Unreadable, Failed.
+
+        :param description: the tag that it was given; gateways may cut it.
+        """
+        try:
+            entries = await self.entries()
+        except (ActionError, ActionNotOffered, HTTPStatusError, BadReply):
+            return Unreadable()
+        except ExchangeError as error:
+            return Failed(str(error))
+        for entry in entries:
+            leads = entry.protocol == wanted.protocol and entry.leads_to(client, wanted.internal_port)
+            shown = entry.description.strip()
+            if leads and entry.external_port and shown.startswith(TAG_PREFIX) and description.startswith(shown):
+                return Found(entry)
+        return Missing()
 
     async def delete_entry(self, wanted: PortMapping, port: int) -> Fact:
         """Send DeletePortMapping: Deleted, whatever UPnP error it answers (Q135), or Failed."""
@@ -248,6 +288,26 @@ def _place(entry: PortMappingEntry) -> tuple[str, int, str]:
     """What tells two entries of one table apart; everybody is shown in several ways (Q101)."""
     remote = "" if entry.remote_host in ("0.0.0.0", "*") else entry.remote_host
     return entry.protocol, entry.external_port, remote
+
+
+def _wish(
+    wanted: PortMapping,
+    port: int,
+    client: ipaddress.IPv4Address | ipaddress.IPv6Address,
+    description: str,
+    lease_seconds: int,
+) -> dict[str, Any]:
+    """The arguments of AddPortMapping and AddAnyPortMapping."""
+    return {
+        "NewRemoteHost": _remote(wanted),
+        "NewExternalPort": port,
+        "NewProtocol": wanted.protocol,
+        "NewInternalPort": wanted.internal_port,
+        "NewInternalClient": str(client),
+        "NewEnabled": True,
+        "NewPortMappingDescription": description,
+        "NewLeaseDuration": lease_seconds,
+    }
 
 
 def _remote(wanted: PortMapping) -> str:

@@ -15,7 +15,20 @@ from txigd.igd.connection import Connection
 from txigd.igd.held import Held
 from txigd.igd.journal_entry import JournalEntry
 from txigd.igd.lease import Lease
-from txigd.igd.lease_facts import WORKING, Add, Added, Command, Delete, Fact, MappingState, MappingStatus, Read
+from txigd.igd.lease_facts import (
+    WORKING,
+    Add,
+    Added,
+    Command,
+    Delete,
+    Fact,
+    MappingState,
+    MappingStatus,
+    Read,
+    Reserve,
+    Reserved,
+    Seek,
+)
 from txigd.igd.mapping import PortMapping, tag
 from txigd.limits import PORT_RANGE
 
@@ -76,11 +89,16 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             spread=lambda: self._random.uniform(-1, 1),
             other_port=lambda: self._random.randint(*PORT_RANGE),
             external_port=self.status.external_port or self._books.journal.port_for(self.wanted),
+            reserves=place.reserves,
         )
 
     async def _carry_out(self, place: Connection, lease: Lease, command: Command) -> Fact:
-        assert isinstance(command, (Add, Delete, Read))
         description = tag(self._host_id, self.wanted.description or str(self.wanted).replace(":", "-"))
+        if isinstance(command, Seek):
+            return await place.seek_entry(self.wanted, client=lease.client, description=description)
+        if isinstance(command, Reserve):
+            return await self._reserve(place, lease, command, description)
+        assert isinstance(command, (Add, Delete, Read))
         entry = JournalEntry.of(self.wanted, command.port, client=lease.client, description=description)
         fact: Fact
         asked = 0
@@ -97,6 +115,19 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
         else:
             fact = await place.read_entry(self.wanted, command.port)
         self._books.learned(place.udn, entry, fact, asked)
+        return fact
+
+    async def _reserve(self, place: Connection, lease: Lease, command: Reserve, description: str) -> Fact:
+        """Where the entry will stand nobody knows before the answer, so it is on record from then on."""
+        seconds = command.lease_seconds
+        fact = await place.reserve_entry(
+            self.wanted, command.port, client=lease.client, description=description, lease_seconds=seconds
+        )
+        if isinstance(fact, Reserved):
+            entry = JournalEntry.of(self.wanted, fact.port, client=lease.client, description=description)
+            self._books.adding(place.udn, entry, seconds)
+            self._books.learned(place.udn, entry, Added(), seconds)
+            self._books.journal.keep_port(self.wanted, fact.port)
         return fact
 
     def _released(self) -> MappingStatus:

@@ -29,22 +29,24 @@ from txigd.igd.lease_facts import (
     MappingStatus,
     Missing,
     Read,
+    Reserve,
+    Reserved,
     Rest,
+    Seek,
     Unreadable,
 )
 from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
+from txigd.igd.other_ports import DAY_SECONDS, OtherPorts
 from txigd.limits import (
     LEASE_CEILING_SECONDS,
     LEASE_SECONDS,
-    PORT_TRIES,
     RENEW_FRACTION,
     RENEW_JITTER,
     RETRY_CEILING_SECONDS,
     RETRY_FIRST_SECONDS,
+    TRIES_BEFORE_THE_END,
     VERIFY_SECONDS,
 )
-
-DAY_SECONDS = 86_400.0
 
 
 class _Phase(enum.Enum):
@@ -53,6 +55,9 @@ class _Phase(enum.Enum):
     CONFIRM = "read back what was added"
     REST = "wait"
     CLEAR = "delete our own entry, then add"
+    RESERVE = "have the gateway pick a port (F36)"
+    SEEK = "look in the whole table for an entry whose port we were not told"
+    LEAVE_SEEK = "released: the same"
     LEAVE_CHECK = "released: is there an entry of ours?"
     LEAVE = "released: delete"
     DONE = "released and gone"
@@ -67,6 +72,7 @@ class Lease:
     :param spread: returns a number in [-1, 1], for jitter.
     :param other_port: returns an external port to try after a conflict.
     :param external_port: the port chosen in an earlier life, tried first (Q140).
+    :param reserves: whether the gateway offers AddAnyPortMapping.
     """
 
     def __init__(
@@ -78,12 +84,13 @@ class Lease:
         spread: Callable[[], float],
         other_port: Callable[[], int],
         external_port: int = 0,
+        reserves: bool = False,
     ) -> None:
         self.wanted = wanted
         self.client = wanted.internal_client or client
         self._host_id = host_id
         self._spread = spread
-        self._other_port = other_port
+        self._others = OtherPorts(other_port, offered=reserves)
         self._port = external_port or wanted.wanted_port
         self._ask_seconds = wanted.lease_seconds
         self._refused_leases: set[int] = set()
@@ -91,6 +98,7 @@ class Lease:
         self._phase = _Phase.CHECK
         self._next_at = 0.0
         self._renew_at: float | None = None
+        self._ends_at: float | None = None  # when the entry runs out by itself, as far as is known
         self._readable = True
         self._seen_ours = False
         self._made = False
@@ -98,7 +106,6 @@ class Lease:
         self._cleared = False
         self._not_stored = 0
         self._failures = 0
-        self._new_ports: list[float] = []
         self.status = MappingStatus(MappingState.ADDING, self._port)
 
     # -- what the driver asks -------------------------------------------------------------------------------------
@@ -106,13 +113,18 @@ class Lease:
         """The command to carry out now; its outcome comes back through :meth:`learn`."""
         if self._phase is _Phase.REST and now >= self._next_at:
             due = self._renew_at is not None and now >= self._renew_at and self.status.state in WORKING
-            self._phase = _Phase.ADD if due or (not self._readable and self.status.state in WORKING) else _Phase.CHECK
+            blind = not self._readable and self.status.state in WORKING
+            self._phase = _Phase.ADD if due or blind else self._first
         if self._phase is _Phase.REST:
             return Rest(self._next_at)
         if self._phase in (_Phase.CHECK, _Phase.CONFIRM, _Phase.LEAVE_CHECK):
             return Read(self._port)
         if self._phase is _Phase.ADD:
             return Add(self._port, self._ask_seconds)
+        if self._phase is _Phase.RESERVE:
+            return Reserve(self.wanted.wanted_port, self._ask_seconds)
+        if self._phase in (_Phase.SEEK, _Phase.LEAVE_SEEK):
+            return Seek()
         if self._phase in (_Phase.CLEAR, _Phase.LEAVE):
             return Delete(self._port)
         return Done()
@@ -126,12 +138,13 @@ class Lease:
     def recheck(self, now: float) -> None:
         """Something happened to the gateway's table: read it at the next opportunity."""
         if self._phase is _Phase.REST:
-            self._phase = _Phase.CHECK
+            self._phase = self._first
             self._next_at = now
 
     def gateway_restarted(self, now: float) -> None:
         """The gateway forgot everything: check, and judge its abilities afresh."""
         self._readable = True
+        self._others.forget()
         self._refused_leases.clear()
         self._ask_seconds = self.wanted.lease_seconds
         self._failures = 0
@@ -144,14 +157,21 @@ class Lease:
 
     def release(self) -> None:
         """The mapping is no longer wanted: delete what is ours, then be done."""
-        if self._phase in (_Phase.LEAVE, _Phase.LEAVE_CHECK, _Phase.DONE):
+        if self._phase in (_Phase.LEAVE, _Phase.LEAVE_CHECK, _Phase.LEAVE_SEEK, _Phase.DONE):
             return
-        if self._unsure:
+        if self._others.astray:
+            self._phase = _Phase.LEAVE_SEEK
+        elif self._unsure:
             self._phase = _Phase.LEAVE_CHECK
         elif self._made or self.status.state in WORKING:
             self._phase = _Phase.LEAVE
         else:
             self._finish()
+
+    @property
+    def _first(self) -> _Phase:
+        """What comes before anything is written."""
+        return _Phase.SEEK if self._others.astray else _Phase.CHECK
 
     # -- reading --------------------------------------------------------------------------------------------------
     def _ours(self, entry: PortMappingEntry) -> bool:
@@ -166,8 +186,20 @@ class Lease:
         if not self._seen_ours:
             self._made = False
             self._conflict(self._owner(fact.entry), now)
-        elif self.status.state is MappingState.ACTIVE and fact.entry.leads_to(self.client, self.wanted.internal_port):
+        elif not fact.entry.leads_to(self.client, self.wanted.internal_port):
+            self._phase = _Phase.ADD
+        elif self.status.state is MappingState.ACTIVE:
             self._rest_active(fact.entry.lease_seconds, now)
+        else:
+            self._still_there(fact.entry.lease_seconds, now)
+
+    def _still_there(self, left_seconds: int, now: float) -> None:
+        """The gateway was silent for a while, and nothing happened to our entry: no need to add it again (F39, F46)."""
+        if self._renew_at is not None and now < self._renew_at and self._made:
+            self.status = MappingStatus(MappingState.ACTIVE, self._port, left_seconds)
+            self._rest_active(left_seconds, now)
+        elif self._made and left_seconds > self._granted_seconds * 0.6:
+            self._settle(MappingState.ACTIVE, left_seconds, "", now)  # added, and only the answer was lost (F45)
         else:
             self._phase = _Phase.ADD
 
@@ -213,7 +245,7 @@ class Lease:
             self._phase = _Phase.CLEAR
         elif fact.code in (718, 729):
             self._conflict(reason, now)
-        elif fact.code == 501 and self.wanted.any_port and self._may_change_port(now):
+        elif fact.code == 501 and self.wanted.any_port and self._others.may(now):
             self._change_port(now)  # Q124: some say 501 where 718 is due
         else:
             self._refused(reason, now, passing=fact.code == 501)
@@ -226,6 +258,39 @@ class Lease:
                 self._ask_seconds = seconds
                 return True
         return False
+
+    # -- a port that the gateway picks (F36) --------------------------------------------------------------------------
+    def _reserved(self, fact: Reserved, now: float) -> None:
+        self._port = fact.port
+        self._seen_ours = False
+        self._added(Added(), now)
+
+    def _reserve_denied(self, fact: Denied, now: float) -> None:
+        if fact.code in (725, 402) and self._step_lease(fact.code):
+            return
+        if fact.code == 728:
+            self._refused(f"error {fact.code} {fact.text}".strip(), now)
+            return
+        self._others.pick_ourselves()
+        self._pick()
+
+    def _reserve_failed(self, fact: Failed, now: float) -> None:
+        self._others.astray = True  # F45: it may have been applied, and where is known to the gateway only
+        self._others.pick_ourselves()
+        self._trouble(fact.text, now)
+
+    def _sought(self, fact: Found, now: float) -> None:
+        self._others.astray = False
+        self._port = fact.entry.external_port
+        self._phase = _Phase.CHECK
+
+    def _not_sought(self, fact: Fact, now: float) -> None:
+        self._others.astray = False
+        self._phase = _Phase.CHECK
+
+    def _leave_sought(self, fact: Found, now: float) -> None:
+        self._port = fact.entry.external_port
+        self._phase = _Phase.LEAVE
 
     # -- reading back ---------------------------------------------------------------------------------------------
     def _confirmed(self, fact: Found, now: float) -> None:
@@ -290,6 +355,7 @@ class Lease:
     def _rest_active(self, left_seconds: int, now: float) -> None:
         self._failures = 0
         assert self._renew_at is not None
+        self._ends_at = now + left_seconds if left_seconds else None
         if left_seconds and self._ask_seconds:
             # a gateway that shortens leases in silence (F34) is believed by its table
             self._renew_at = min(self._renew_at, now + left_seconds * RENEW_FRACTION)
@@ -302,14 +368,18 @@ class Lease:
             self._say(MappingState.LOST, text)
         else:
             self._say(self.status.state, text)
-        self._rest(self._backoff(), now)
+        seconds = self._backoff()
+        if self._ends_at is not None and now < self._ends_at:
+            # what is there still lives: several tries before it runs out, however often it failed (F46)
+            seconds = min(seconds, max(RETRY_FIRST_SECONDS, (self._ends_at - now) / TRIES_BEFORE_THE_END))
+        self._rest(seconds, now)
 
     def _refused(self, reason: str, now: float, *, passing: bool = False) -> None:
         self._say(MappingState.REFUSED, reason)
         self._rest(self._backoff() if passing else RETRY_CEILING_SECONDS, now)  # F37: 501 may pass in a moment
 
     def _conflict(self, reason: str, now: float) -> None:
-        if self.wanted.any_port and self._may_change_port(now):
+        if self.wanted.any_port and self._others.may(now):
             self._change_port(now)
             return
         self._port = self.wanted.wanted_port if self.wanted.any_port else self._port
@@ -319,15 +389,17 @@ class Lease:
     def _owner(self, entry: PortMappingEntry) -> str:
         return f"external port {self._port} belongs to {entry.internal_client[:60]!r} ({entry.description[:60]!r})"
 
-    def _may_change_port(self, now: float) -> bool:
-        self._new_ports = [at for at in self._new_ports if now - at < DAY_SECONDS]  # D6
-        return len(self._new_ports) < PORT_TRIES
-
     def _change_port(self, now: float) -> None:
-        self._new_ports.append(now)
-        self._port = self._other_port()
-        self._phase = _Phase.CHECK
+        self._others.spend(now)
+        self._pick()
         self._say(MappingState.ADDING, "another external port after a conflict")
+
+    def _pick(self) -> None:
+        if self._others.by_gateway:
+            self._phase = _Phase.RESERVE
+        else:
+            self._port = self._others.pick()
+            self._phase = _Phase.CHECK
 
     def _backoff(self) -> float:
         self._failures += 1
@@ -351,6 +423,17 @@ _STEPS: dict[tuple[_Phase, type], Callable[[Lease, Any, float], None]] = {
     (_Phase.ADD, Added): Lease._added,
     (_Phase.ADD, Denied): Lease._denied,
     (_Phase.ADD, Failed): Lease._add_failed,
+    (_Phase.RESERVE, Reserved): Lease._reserved,
+    (_Phase.RESERVE, Denied): Lease._reserve_denied,
+    (_Phase.RESERVE, Failed): Lease._reserve_failed,
+    (_Phase.SEEK, Found): Lease._sought,
+    (_Phase.SEEK, Missing): Lease._not_sought,
+    (_Phase.SEEK, Unreadable): Lease._not_sought,
+    (_Phase.SEEK, Failed): Lease._read_failed,
+    (_Phase.LEAVE_SEEK, Found): Lease._leave_sought,
+    (_Phase.LEAVE_SEEK, Missing): Lease._leave_done,
+    (_Phase.LEAVE_SEEK, Unreadable): Lease._leave_done,
+    (_Phase.LEAVE_SEEK, Failed): Lease._leave_done,
     (_Phase.CONFIRM, Found): Lease._confirmed,
     (_Phase.CONFIRM, Missing): Lease._not_there,
     (_Phase.CONFIRM, Unreadable): Lease._confirm_unreadable,

@@ -64,8 +64,15 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
+class Reserved:
+    """AddAnyPortMapping was answered with the external port that the gateway picked (F36)."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Denied:
-    """AddPortMapping was answered with a UPnP error."""
+    """AddPortMapping or AddAnyPortMapping was answered with a UPnP error."""
 
     code: int
     text: str
@@ -83,7 +90,7 @@ class Deleted:
     """DeletePortMapping was answered; an error means that there was nothing of ours to delete (Q135)."""
 
 
-Fact = Found | Missing | Unreadable | Added | Denied | Failed | Deleted
+Fact = Found | Missing | Unreadable | Added | Reserved | Denied | Failed | Deleted
 
 
 # -- commands ------------------------------------------------------------------------------------------------------
@@ -100,6 +107,19 @@ class Add:
 
     port: int
     lease_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Send AddAnyPortMapping; ``port`` is the one that is liked best."""
+
+    port: int
+    lease_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seek:
+    """Look in the whole table for an entry of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +141,4 @@ class Done:
     """The mapping is released and gone."""
 
 
-Command = Read | Add | Delete | Rest | Done
+Command = Read | Add | Reserve | Seek | Delete | Rest | Done
