@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txigd.limits import (
     BYEBYE_PROBE_SECONDS,
     EXPIRY_GRACE_SECONDS,
+    LATE_ANSWER_SECONDS,
     MAX_AGE_CEILING,
     MAX_AGE_FLOOR,
     SIGHTINGS,
@@ -328,7 +329,10 @@ class QuirkTests(SynchronousTestCase):
         self.assertEqual(self.table.only.boot_id, 1609459300)
         heard = alive(boot_id=1609459300)
         self.assertEqual(self.table.hear(heard, self.table.only.location), [])
-        (change,) = self.table.hear(alive(boot_id=1609459200), self.table.only.location)
+        old = alive(boot_id=1609459200)
+        self.assertEqual(self.table.hear(old, self.table.only.location), [], "it left before the update")
+        self.assertEqual(self.table.only.boot_id, 1609459300)
+        (change,) = self.table.hear(old, self.table.only.location, after=LATE_ANSWER_SECONDS)
         self.assertEqual(type(change), Rebooted)
 
     def test_Q042_update_after_a_missed_reboot(self) -> None:

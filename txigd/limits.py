@@ -41,6 +41,7 @@ GROUP_REJOIN_SECONDS: Final = 300.0  # F56: snooping switches without a querier 
 SOCKET_RETRY_SECONDS: Final = 5.0  # a socket that could not be made: a new IPv6 address is unusable for about 2 s
 LOG_AGAIN_SECONDS: Final = 60.0  # F15, B11: the same trouble is logged once in this time
 SEARCH_AGAIN_SECONDS: Final = 300.0  # while no gateway is up
+LATE_ANSWER_SECONDS: Final = 10.0  # Q042: answers with the old BOOTID wait for MX, 5 s at most, and for a slow link
 BYEBYE_PROBE_SECONDS: Final = 30.0  # at most one probe per device in this time (A5)
 CACHE_SECONDS: Final = 1.0  # for all questions to a minissdpd; it answers from memory, in milliseconds
 CACHE_OCTETS: Final = 16 * 1024  # of one answer; minissdpd cuts its own at 4 KiB
@@ -182,6 +183,7 @@ PORT_TRIES: Final = 4  # other external ports after a conflict (Q123, D6)
 PORT_RANGE: Final = (49_152, 65_535)  # Q123
 RETRY_FIRST_SECONDS: Final = 1.0
 RETRY_CEILING_SECONDS: Final = 300.0
+TRIES_BEFORE_THE_END: Final = 4  # F46: the next try comes after this part of what is left of a lease, at the latest
 DESCRIPTION_TAG_OCTETS: Final = 63  # Q099
 
 # -- journal and state file --------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Ready-made gateways after models that people have: facts, rules and habits by name. Pure.
+"""Ready-made gateways after models that people have: facts, rules and habits by name. Knows the captures as files.
 
 Three are served from captures, octet for octet (the BEFSR41 and the WRT54G of the 2004 note, the Huawei-3Com of the
 introduction); the others join what the quirk catalogue reports of a make, and are named ``-like`` for that. Where

@@ -6,7 +6,6 @@ cannot be played, stands in :data:`NOT_PLAYED` with the reason.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -172,9 +171,13 @@ def _quirk(identifier: str) -> Quirk:
     reason = NOT_PLAYED.get(identifier)
     if reason is not None:
         raise InvalidArgument(f"quirk {identifier} cannot be played: {reason}")
-    near = difflib.get_close_matches(str(identifier).upper(), TABLE, n=3, cutoff=0.5)
-    hint = f"; near it: {', '.join(near)}" if near else f"; there are {', '.join(list(TABLE)[:3])} ..."
-    raise InvalidArgument(f"there is no quirk {identifier!r} to play{hint}")
+    near = sorted(TABLE, key=lambda known: -_alike(known, str(identifier).upper()))[:3]
+    raise InvalidArgument(f"there is no quirk {identifier!r} to play; near it: {', '.join(near)}")
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters agree, place by place."""
+    return sum(a == b for a, b in zip(one, other, strict=False))
 
 
 def _joined(

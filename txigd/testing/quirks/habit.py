@@ -101,7 +101,7 @@ class Asked:
         return found[1].strip().decode("latin-1") if found else ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Quirk:
     """One habit. All but ``says`` is optional.
 

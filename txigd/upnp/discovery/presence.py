@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 from txigd.limits import (
     BYEBYE_PROBE_SECONDS,
     EXPIRY_GRACE_SECONDS,
+    LATE_ANSWER_SECONDS,
     MAX_AGE_CEILING,
     MAX_AGE_FLOOR,
     SIGHTINGS,
@@ -98,7 +99,8 @@ _Hint: TypeAlias = Rebooted | Updated | Doubted
 class _Entry:
     """A sighting and what the table remembers about it.
 
-    ``told`` says when each kind of hint was last told; ``held`` keeps the first hint of a kind that came too soon.
+    ``replaced`` is the BOOTID that an update took leave of, and when (Q042). ``told`` says when
+    each kind of hint was last told; ``held`` keeps the first hint of a kind that came too soon.
     """
 
     sighting: Sighting
@@ -106,6 +108,7 @@ class _Entry:
     max_age: int
     pinned: bool
     byebye: float | None = None
+    replaced: tuple[int, float] | None = None
     told: dict[type[_Hint], float] = field(default_factory=dict)
     held: dict[type[_Hint], _Hint] = field(default_factory=dict)
 
@@ -124,6 +127,12 @@ class _Entry:
         self.held.pop(type(hint), None)
         self.told[type(hint)] = now
         return [hint]
+
+    def is_late(self, boot_id: int | None, now: float) -> bool:
+        """Whether a message left before the update that changed the BOOTID: it waited for its turn, or on its way."""
+        if self.replaced is None or self.sighting.boot_id == boot_id:
+            return False
+        return boot_id == self.replaced[0] and now < self.replaced[1] + LATE_ANSWER_SECONDS
 
     def silence_told(self) -> float:
         """When the owner is to hear that the sighting expired."""
@@ -269,6 +278,8 @@ class Presence:
         """An alive or an answer from a known LOCATION. HOST, DATE, SERVER and the like are no change (Q039)."""
         before = entry.sighting
         byebye, entry.byebye = entry.byebye, None
+        if entry.is_late(message.boot_id, now):
+            message = replace(message, boot_id=None, config_id=None)
         restarted = _differ(before.boot_id, message.boot_id)
         if before.boot_id is None and message.boot_id is None:
             # UDA 1.0 has no BOOTID: there a byebye right before an alive is the sign of a restart
@@ -299,6 +310,8 @@ class Presence:
         following = message.next_boot_id
         missed = _differ(before.boot_id, message.boot_id) and _differ(before.boot_id, following)
         boot_id = message.boot_id if following is None else following
+        if message.boot_id is not None and message.boot_id != following:
+            entry.replaced = message.boot_id, now
         entry.sighting = replace(before, boot_id=before.boot_id if boot_id is None else boot_id)
         entry.renew(now)
         return entry.tell(Rebooted(entry.sighting, before), now) if missed else []

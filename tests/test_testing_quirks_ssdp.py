@@ -1,0 +1,63 @@
+"""Each SSDP quirk that the simulated gateway plays, met by a real control point in a network namespace of its own.
+
+All stories run in one process there, see tests/ssdp_stories.py; each test here looks at the end of one of them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from tests import ssdp_stories
+from tests.test_discovery_namespaces import UNSHARE, reason_to_skip
+from txigd.testing.quirks.announcing import ANNOUNCING
+from txigd.testing.quirks.searching import SEARCHING
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = """
+ip link set lo up
+for number in 1 7; do ip -6 address add 2001:db8:1::$number/64 dev lo nodad; done
+exec "$0" -m tests.ssdp_stories
+"""
+
+
+class StoryTests(SynchronousTestCase):
+    ids = {
+        "Q001", "Q002", "Q003", "Q004", "Q005", "Q006", "Q009", "Q010", "Q011", "Q012", "Q016", "Q017", "Q018", "Q019",
+        "Q020", "Q021", "Q022", "Q023", "Q024", "Q025", "Q026", "Q027", "Q028", "Q029", "Q030", "Q031", "Q032", "Q033",
+        "Q034", "Q035", "Q036", "Q037", "Q038", "Q039", "Q040", "Q041", "Q042", "Q069", "Q070", "Q072", "Q197",
+    }  # fmt: skip
+    ends: dict[str, str] = {}
+    skipped: str | None = ""
+
+    def setUp(self) -> None:
+        if StoryTests.skipped == "":
+            StoryTests.skipped = reason_to_skip()
+        if StoryTests.skipped:
+            raise SkipTest(StoryTests.skipped)
+
+    def end(self, identifier: str) -> None:
+        if not self.ends:
+            done = subprocess.run(
+                [*UNSHARE, "sh", "-eu", "-c", SCRIPT, sys.executable],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            self.ends.update(json.loads(line) for line in done.stdout.splitlines())
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.ends.get(identifier, "never told"), "")
+
+
+def _test(identifier: str) -> None:
+    setattr(StoryTests, f"test_{identifier}", lambda self: self.end(identifier))
+
+
+for _identifier in (*SEARCHING, *ANNOUNCING, *ssdp_stories.EXTRA):
+    _test(_identifier)
