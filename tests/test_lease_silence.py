@@ -1,0 +1,74 @@
+"""Pure: a gateway that does not answer for a while, and a mapping that lives through it."""
+
+from __future__ import annotations
+
+from tests.test_lease import LeaseTestCase
+from txigd.igd.lease_facts import Add, Failed, MappingState, Read
+from txigd.limits import RETRY_FIRST_SECONDS
+
+
+class SilenceTests(LeaseTestCase):
+    def silence(self, lease, seconds):
+        self.router.silent = True
+        self.pass_time(lease, seconds)
+        self.router.silent = False
+
+    def test_F39_what_survived_is_not_added_again(self):
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.silence(lease, 100)
+        self.assertState(lease, MappingState.LOST)
+        self.router.log.clear()
+        self.pass_time(lease, 100)
+        self.assertState(lease, MappingState.ACTIVE)
+        self.assertEqual(self.router.adds(), [])
+
+    def test_F39_its_renewal_is_on_time_all_the_same(self):
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.silence(lease, 1000)
+        self.router.log.clear()
+        self.pass_time(lease, 900)
+        self.assertEqual(self.router.adds(), [Add(80, 3600)])
+        self.assertEqual(self.router.expiry[80] // 3600, 1)
+
+    def test_F45_an_answer_that_got_lost_after_the_renewal(self):
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.now = 1800.0
+        self.assertEqual(lease.next(self.now), Add(80, 3600))
+        self.router.answer(lease.next(self.now), self.now)
+        lease.learn(Failed("timed out"), self.now)
+        self.router.log.clear()
+        self.pass_time(lease, 30)
+        self.assertEqual(self.router.log, [Read(80)])
+        self.assertState(lease, MappingState.ACTIVE)
+        self.assertEqual(lease.status.lease_seconds, 3599)
+
+    def test_an_entry_that_goes_elsewhere_is_made_right(self):
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.silence(lease, 100)
+        self.router.put(80, "192.168.1.7", 81, self.router.table[80].description)
+        self.pass_time(lease, 100)
+        self.assertEqual(self.router.table[80].internal_port, 80)
+
+    def test_F46_tries_come_closer_as_the_end_does(self):
+        for seconds in (60, 3600):
+            with self.subTest(lease=seconds):
+                self.setUp()
+                lease = self.lease(lease_seconds=seconds)
+                self.run_to_rest(lease)
+                self.router.silent = True
+                self.now = seconds * 0.5
+                while self.now < seconds:
+                    left = seconds - self.now
+                    until = self.run_to_rest(lease).until
+                    self.assertLessEqual(until - self.now, max(RETRY_FIRST_SECONDS, left / 4) + 1e-6)
+                    self.now = until
+
+    def test_F46_what_ran_out_is_no_retry_storm(self):
+        lease = self.lease(lease_seconds=60)
+        self.run_to_rest(lease)
+        self.silence(lease, 86_400)
+        self.assertLess(len(self.router.log), 350)
