@@ -1,21 +1,27 @@
 """`python -m tests [--summary FILE] [--coverage] [TRIAL ARGUMENTS...]`: trial, with its count checked.
 
 Trial calls a run without any test PASSED. Here that is a failure, and the last line is always
-`N passed, N failed, N skipped`, which --summary also writes to a file.
+`N passed, N failed, N skipped`, which --summary also writes to a file. All the tests run in two lanes at once: those
+that make network namespaces of their own mostly wait for others' programs.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 COUNT = re.compile(r"(\w+)=(\d+)")
 CLOSING = re.compile(r"^(PASSED|FAILED)(?: \((.*)\))?\s*$")
+HERE = Path(__file__).parent
+NAMESPACES = re.compile(r"^from (tests)?\.?(lab|peers)\b|\bNamespaces\b|\bunshare\b", re.MULTILINE)
 
 
-def count(lines: list[str]) -> tuple[int, int, int]:
+def count(lines: Sequence[str]) -> tuple[int, int, int]:
     """(passed, failed, skipped) out of trial's closing line; zeros when there is none."""
     for line in reversed(lines):
         closing = CLOSING.match(line)
@@ -27,33 +33,53 @@ def count(lines: list[str]) -> tuple[int, int, int]:
     return 0, 0, 0
 
 
-def main(argv: list[str]) -> int:
-    summary = None
-    if argv[:1] == ["--summary"]:
-        summary, argv = Path(argv[1]), argv[2:]
+def lanes() -> list[list[str]]:
+    """What each of the two lanes runs: all of tests/, each module once."""
+    alone, together = ["tests.lab", "tests.peers"], []
+    for file in sorted(HERE.glob("test_*.py")):
+        lane = alone if NAMESPACES.search(file.read_text(encoding="utf-8")) else together
+        lane.append(f"tests.{file.stem}")
+    packages = {path.parent.name for path in HERE.glob("*/test_*.py")} - {"lab", "peers"}
+    return [[*together, *(f"tests.{name}" for name in sorted(packages))], alone]
+
+
+def run(command: Sequence[str], wanted: Sequence[Sequence[str]]) -> tuple[list[tuple[int, int, int]], bool]:
+    """The counts of each lane, and whether all ended well. Prints one lane after the other."""
+    outputs = [tempfile.TemporaryFile("w+", errors="replace") for _ in wanted]  # noqa: SIM115 - closed below
+    started = [
+        subprocess.Popen([*command, "--temp-directory", f"_trial_temp-lane{number}", *names], stdout=output)
+        for number, (names, output) in enumerate(zip(wanted, outputs, strict=True))
+    ]
+    counts = []
+    for process, output in zip(started, outputs, strict=True):
+        process.wait()
+        with output:
+            output.seek(0)
+            lines = output.read().splitlines()
+        print("\n".join(lines), flush=True)
+        counts.append(count(lines))
+    return counts, not any(process.returncode for process in started)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run, print the closing line, and give the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
+    parser.add_argument("--summary", type=Path)
+    parser.add_argument("--coverage", action="store_true")
+    options, names = parser.parse_known_args(argv)
     command = [sys.executable, "-m", "twisted.trial"]
-    if argv[:1] == ["--coverage"]:
-        command, argv = [sys.executable, "-m", "coverage", "run", "-m", "twisted.trial"], argv[1:]
-    lines = []
-    with subprocess.Popen(
-        [*command, *(argv or ["tests"])], stdout=subprocess.PIPE, text=True, errors="replace"
-    ) as trial:
-        assert trial.stdout is not None
-        for line in trial.stdout:
-            sys.stdout.write(line)
-            sys.stdout.flush()
-            lines.append(line)
-    passed, failed, skipped = count(lines)
+    if options.coverage:
+        command[1:] = ["-m", "coverage", "run", "-m", "twisted.trial"]
+    counts, well = run(command, lanes() if names in ([], ["tests"]) else [names])
+    passed, failed, skipped = (sum(column) for column in zip(*counts, strict=True))
     text = f"{passed} passed, {failed} failed, {skipped} skipped"
     print(text)
-    if summary is not None:
-        summary.write_text(f"{text}\n", encoding="ascii")
-    if trial.returncode:
+    if options.summary is not None:
+        options.summary.write_text(f"{text}\n", encoding="ascii")
+    if not passed or not all(any(one) for one in counts):
+        print("No test passed, or a lane ran none: that is a failure.", file=sys.stderr)
         return 1
-    if not passed:
-        print("No test passed: that is a failure.", file=sys.stderr)
-        return 1
-    return int(failed > 0)
+    return int(failed > 0 or not well)
 
 
 if __name__ == "__main__":
