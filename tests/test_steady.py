@@ -6,6 +6,7 @@ from twisted.internet import reactor as real_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from txigd.limits import HEARTBEAT_SECONDS
@@ -19,13 +20,15 @@ class SteadyTests(SynchronousTestCase):
         self.wall = Clock()
         self.true = 1000.0
         self.jumps: list[float] = []
-        self.reactor = SteadyReactor(self.wall, lambda: self.true)
+        self.awake = 0.0
+        self.reactor = SteadyReactor(self.wall, lambda: self.true, lambda: self.awake)
         self.reactor.start(self.jumps.append)
         self.addCleanup(self.reactor.stop)
         self.called: list[float] = []
 
     def pass_time(self, seconds, wall=None):
         self.true += seconds
+        self.awake += seconds
         self.wall.advance(seconds if wall is None else wall)
 
     def later(self, seconds):
@@ -72,6 +75,42 @@ class SteadyTests(SynchronousTestCase):
             self.pass_time(1, wall=1.01)
         self.reactor._look()
         self.assertEqual(self.jumps, [])
+
+    def test_F59_a_blocked_reactor_is_told_of_once_a_minute(self):
+        heard: list[str] = []
+
+        def hear(event):
+            if event.get("log_namespace") == "txigd.steady":
+                heard.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(hear)
+        self.addCleanup(globalLogPublisher.removeObserver, hear)
+        self.later(3)
+        self.later(3)
+        self.pass_time(HEARTBEAT_SECONDS + 5)
+        self.assertEqual(heard, ["loop.blocked: something held up the reactor for 5.0 s or more"])
+        self.assertEqual(len(self.called), 2, "what was due is done, once")
+        self.pass_time(HEARTBEAT_SECONDS + 5)
+        self.assertEqual(len(heard), 1)
+        for _ in range(60):
+            self.pass_time(1)
+        self.pass_time(HEARTBEAT_SECONDS + 7)
+        self.assertEqual(len(heard), 2)
+        self.pass_time(100, wall=100)
+        self.assertEqual(len(self.called), 2)
+
+    def test_F59_F18_a_host_that_slept_was_not_blocked(self):
+        self.pass_time(1)
+        heard: list[str] = []
+
+        def hear(event):
+            heard.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(hear)
+        self.addCleanup(globalLogPublisher.removeObserver, hear)
+        self.true += 7200
+        self.wall.advance(7200)
+        self.assertEqual(heard, [])
 
     def test_delayed_calls_behave_as_twisteds(self):
         one = self.later(10)

@@ -200,7 +200,8 @@ STATE_LOG_SECONDS: Final = 3600.0  # F49: a disk that stays full is logged this 
 
 # -- process -----------------------------------------------------------------------------------------------------------
 GATEWAY_PATIENCE_SECONDS: Final = 10.0  # the daemon says that it found no gateway after this, and looks on
-HEARTBEAT_SECONDS: Final = 5  # how often the clocks are compared: a resume is noticed at once, a step within this
+HEARTBEAT_SECONDS: Final = 2  # how often the clocks are compared: a resume is noticed at once, a step within this
+BLOCKED_SECONDS: Final = 1.0  # F59: a heartbeat that is this late was held up by something that blocks the reactor
 CLOCK_STEP_SECONDS: Final = 2.0  # smaller differences are drift and rounding
 MAP_FILE_CHARACTERS: Final = 64 * 1024  # of a file of mappings: sixteen lines and many remarks
 FAREWELL_SECONDS: Final = 5.0  # UNSUBSCRIBE and deletes together

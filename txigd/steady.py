@@ -2,7 +2,8 @@
 
 Twisted's reactor keeps wall time: a clock set back by an hour delays every timer by an hour (L15), and a sleeping
 machine wakes with its timers late. This one counts CLOCK_BOOTTIME, and re-arms what is pending when the two part ways.
-Nothing else of the reactor, and no other user of it, is touched. Sources: faults F18, F19.
+Nothing else of the reactor, and no other user of it, is touched. The heartbeat that compares the clocks also tells when
+something blocked the reactor. Sources: faults F18, F19, F59.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorCore, IReactorFDSe
 from zope.interface import directlyProvides, implementer, providedBy
 
 from txigd import log
-from txigd.limits import CLOCK_STEP_SECONDS, HEARTBEAT_SECONDS
+from txigd.limits import BLOCKED_SECONDS, CLOCK_STEP_SECONDS, HEARTBEAT_SECONDS, LOG_AGAIN_SECONDS
 
 _log = log.logger("txigd.steady")
 
@@ -108,11 +109,17 @@ class SteadyReactor:
 
     :param real: Twisted's reactor; everything but its time is passed through.
     :param now: the steady clock.
+    :param awake: a clock that stands still while the host sleeps.
     """
 
-    def __init__(self, real: Any, now: Callable[[], float] = boot_time) -> None:
+    def __init__(
+        self, real: Any, now: Callable[[], float] = boot_time, awake: Callable[[], float] = time.monotonic
+    ) -> None:
         self.real = real
         self._now = now
+        self._awake = awake
+        self._last_beat = 0.0
+        self._told_at = float("-inf")
         self._pending: set[SteadyCall] = set()
         self._offset = 0.0
         self._beat: _BootTimer | Any = None
@@ -150,6 +157,7 @@ class SteadyReactor:
         if self._beat is not None:
             return
         self._on_jump = on_jump
+        self._last_beat = self._awake()
         self._offset = self.real.seconds() - self.seconds()
         self._beat = _BootTimer.on(self.real, self._look) or self.real.callLater(HEARTBEAT_SECONDS, self._look_again)
 
@@ -168,13 +176,23 @@ class SteadyReactor:
     def _look(self) -> None:
         offset = self.real.seconds() - self.seconds()
         jump, self._offset = offset - self._offset, offset
+        awake = self._awake()
+        blocked, self._last_beat = awake - self._last_beat - HEARTBEAT_SECONDS, awake
         if abs(jump) < CLOCK_STEP_SECONDS:
+            self._blocked(blocked, awake)
             return
         _log.info("the wall clock moved by {seconds} s", seconds=round(jump, 1))
         for call in tuple(self._pending):
             call.arm()
         if self._on_jump is not None:
             self._on_jump(jump)
+
+    def _blocked(self, seconds: float, now: float) -> None:
+        """Nothing of ours was done in that time; what is due is done now, once (F59)."""
+        if seconds < BLOCKED_SECONDS or now - self._told_at < LOG_AGAIN_SECONDS:
+            return
+        self._told_at = now
+        _log.warn("loop.blocked: something held up the reactor for {seconds} s or more", seconds=round(seconds, 1))
 
 
 @implementer(IReadDescriptor)
