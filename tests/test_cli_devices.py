@@ -1,0 +1,268 @@
+"""``txigd describe``, ``call`` and ``subscribe`` as real processes against a light and a gateway; ``status -v``."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from tests.child import TXIGD, Child, reactor
+from tests.scripted_light import SAMPLES, UDN, Light
+from txigd.cli import arguments
+from txigd.cli.device_commands import DEVICE_COMMANDS, jsonable, word
+from txigd.cli.device_tree import description_data, description_lines
+from txigd.testing import SimulatedGateway
+from txigd.upnp.description import device
+from txigd.upnp.url import parse
+
+DESCRIPTION = SAMPLES / "intro-binarylight-description.xml"
+
+
+class ArgumentTests(SynchronousTestCase):
+    def test_what_may_be_written(self) -> None:
+        options = arguments.parse(["call", "http://192.0.2.1/d.xml", "SwitchPower", "SetTarget", "A=1=2", "B="])
+        self.assertEqual((options.arguments, options.link, options.gateway), ([("A", "1=2"), ("B", "")], [], None))
+        self.assertEqual(arguments.parse(["subscribe", "http://192.0.2.1/", "S", "--for", "3"]).seconds, 3)
+        self.assertEqual(
+            arguments.parse(["describe", "d.xml", "--base", "http://192.0.2.1/"]).base, "http://192.0.2.1/"
+        )
+        self.patch(sys, "stderr", io.StringIO())
+        for command in DEVICE_COMMANDS:
+            self.assertRaises(SystemExit, arguments.parse, [command])
+
+    def test_values(self) -> None:
+        for value, shown, as_json in (
+            (True, "1", True),
+            (7, "7", 7),
+            (None, "", None),
+            (b"\x00\xff", "00ff", "00ff"),
+            (datetime(2024, 2, 3), "2024-02-03T00:00:00", "2024-02-03T00:00:00"),
+            ("a", "a", "a"),
+        ):
+            self.assertEqual((word(value), jsonable(value)), (shown, as_json))
+
+
+class TreeTests(SynchronousTestCase):
+    def described(self, name: str, *changes: tuple[bytes, bytes]) -> Any:
+        document = (SAMPLES / name).read_bytes()
+        for old, new in changes:
+            self.assertIn(old, document)
+            document = document.replace(old, new)
+        return device.parse(document, parse("http://192.0.2.1:5000/a/d.xml"))
+
+    def test_urls_are_absolute(self) -> None:
+        page = b"<UDN>uuid:cc", b"<presentationURL>page?x</presentationURL><iconList><icon><mimetype>image/png" \
+            b"</mimetype><width>48</width><height>32</height><depth>24</depth><url>i.png</url></icon></iconList>" \
+            b"<UDN>uuid:cc"  # fmt: skip
+        made = self.described(DESCRIPTION.name, page)
+        told = description_data(made, {})["device"]
+        self.assertEqual(told["presentation_url"], "http://192.0.2.1:5000/a/page?x")
+        (icon,) = told["icons"]
+        self.assertEqual((icon["url"], icon["width"]), ("http://192.0.2.1:5000/a/i.png", 48))
+        self.assertIn("  icon: image/png 48x32x24 http://192.0.2.1:5000/a/i.png", list(description_lines(made, {})))
+
+    def test_Q088_a_page_elsewhere_is_shown_as_it_is(self) -> None:
+        page = b"<UDN>uuid:cc", b"<presentationURL>http://evil.example/</presentationURL><UDN>uuid:cc"
+        made = self.described(DESCRIPTION.name, page)
+        self.assertEqual(description_data(made, {})["device"]["presentation_url"], "http://evil.example/")
+
+    def test_B11_text_of_a_device_cannot_draw_on_the_terminal(self) -> None:
+        made = self.described(DESCRIPTION.name, (b"KitchenLights", "a\u202eb".encode()))
+        self.assertIn("device a?b: urn:schemas-upnp-org:device:BinaryLight:1", list(description_lines(made, {})))
+
+    def test_embedded_devices(self) -> None:
+        made = self.described("description-igd1.xml")
+        (wan,) = description_data(made, {})["device"]["devices"]
+        self.assertEqual(wan["devices"][0]["services"][0]["described_by"], "none")
+        lines = list(description_lines(made, {}))
+        self.assertTrue(any(line.startswith("    device ") for line in lines))
+
+
+class CommandTests(TestCase):
+    timeout = 90
+
+    def light(self, **options: Any) -> Light:
+        light = Light(reactor, **options)
+        light.open()
+        self.addCleanup(light.close)
+        return light
+
+    async def gateway(self, **options: Any) -> SimulatedGateway:
+        gateway = SimulatedGateway(reactor, relay=False, ssdp=False, **options)
+        await gateway.start()
+        self.addCleanup(gateway.stop)
+        return gateway
+
+    async def txigd(self, *words: str, status: int = 0) -> str:
+        child = Child(self, [*TXIGD, *words])
+        self.assertEqual(await child.end(), status, child.out + child.err)
+        self.assertNotIn("Traceback", child.err)
+        if status:
+            self.assertEqual(child.err.count("\n"), 1, child.err)
+            return child.err
+        self.assertEqual(child.err, "")
+        return child.out
+
+    async def test_describe(self) -> None:
+        light = self.light()
+        text = await self.txigd("describe", light.location)
+        for line in (
+            "device KitchenLights: urn:schemas-upnp-org:device:BinaryLight:1",
+            f"    control: {light.device.origin}/SwitchPower/Control",
+            f"    events: {light.device.origin}/SwitchPower/Event",
+            "    action SetTarget(NewTargetValue: boolean)",
+            "    variable Target: boolean = '0'",
+            "    variable Status: boolean = '0' [evented]",
+        ):
+            self.assertIn(f"{line}\n", text)
+        told = json.loads(await self.txigd("describe", light.location, "--json"))
+        (service,) = told["device"]["services"]
+        self.assertEqual((told["device"]["udn"], service["described_by"]), (UDN, "own"))
+        self.assertEqual(service["scpd_url"], f"{light.device.origin}/SwitchPower1.xml")
+        self.assertEqual([(one["name"], one["evented"]) for one in service["variables"]],
+                         [("Target", False), ("Status", True)])  # fmt: skip
+        self.assertEqual(service["actions"][0]["in"][0]["type"], "boolean")
+
+    async def test_Q082_F25_describe_where_the_standard_knows_more(self) -> None:
+        light = self.light(scpd=b"<html>Log in</html>")
+        light.description = light.description.replace(b"service:SwitchPower:1", b"service:WANCommonInterfaceConfig:1")
+        told = json.loads(await self.txigd("describe", light.location, "--json"))
+        (service,) = told["device"]["services"]
+        self.assertEqual(service["described_by"], "standard")
+        self.assertIn("GetCommonLinkProperties", [action["name"] for action in service["actions"]])
+
+    async def test_describe_every_service_of_a_gateway(self) -> None:
+        gateway = await self.gateway()
+        told = json.loads(await self.txigd("describe", gateway.location, "--json"))
+        services = _services(told["device"])
+        names = {service["type"].split(":")[3] for service in services}
+        self.assertLessEqual({"WANIPConnection", "Layer3Forwarding", "WANCommonInterfaceConfig"}, names)
+        self.assertEqual({service["described_by"] for service in services}, {"own"})
+
+    async def test_describe_a_file(self) -> None:
+        told = json.loads(await self.txigd("describe", str(DESCRIPTION), "--base", "http://192.0.2.7:80/x/", "--json"))
+        (service,) = told["device"]["services"]
+        self.assertEqual(service["control_url"], "http://192.0.2.7/SwitchPower/Control")
+        self.assertEqual(service["described_by"], "none")
+        folder = Path(self.mktemp())
+        os.mkdir(folder)
+        (folder / "d.xml").write_bytes(DESCRIPTION.read_bytes())
+        (folder / "SwitchPower1.xml").write_bytes((SAMPLES / "intro-binarylight-scpd.xml").read_bytes())
+        text = await self.txigd("describe", str((folder / "d.xml").resolve()))
+        self.assertIn("action GetStatus() -> ResultStatus: boolean\n", text)
+        text = await self.txigd("describe", str(SAMPLES / "description-igd1.xml"))
+        self.assertIn("(cannot be read: the standard's is shown)\n", text)
+        self.assertIn("action GetExternalIPAddress() -> NewExternalIPAddress: string\n", text)
+        scpd = await self.txigd("describe", str(SAMPLES / "scpd-WANIPConnection-1.xml"))
+        self.assertIn("variable ExternalIPAddress: string [evented]\n", scpd)
+
+    async def test_describe_what_is_none(self) -> None:
+        light = self.light()
+        self.assertIn(
+            "no device description", await self.txigd("describe", f"{light.device.origin}/SwitchPower1.xml", status=1)
+        )
+        self.assertIn("HTTP status 404", await self.txigd("describe", f"{light.device.origin}/no.xml", status=1))
+        self.assertIn("No such file", await self.txigd("describe", "nothing-there.xml", status=2))
+        self.assertIn(
+            "write http://ADDRESS:PORT/PATH", await self.txigd("describe", "http://light.local/d.xml", status=2)
+        )
+
+    async def test_call(self) -> None:
+        light = self.light()
+        self.assertEqual(await self.txigd("call", light.location, "SwitchPower", "settarget", "newtargetvalue=1"),
+                         "settarget: done\n")  # fmt: skip
+        self.assertTrue(light.on)
+        self.assertEqual(await self.txigd("call", light.location, "SwitchPower:1", "GetStatus"), "ResultStatus=1\n")
+        told = await self.txigd("call", light.location, "urn:upnp-org:serviceId:SwitchPower:1", "GetStatus", "--json")
+        self.assertEqual(json.loads(told), {"ResultStatus": True})
+        told = await self.txigd("call", light.location, "SwitchPower", "QueryStateVariable", "varName=Status")
+        self.assertEqual(told, "Status=1\n")
+
+    def refused(self, said: str, status: int, *words: str) -> Deferred[None]:
+        asked = Deferred.fromCoroutine(self.txigd(*words, status=status))
+        return asked.addCallback(lambda line: self.assertIn(said, line))
+
+    async def test_a_wrong_call_is_told_what_is_right(self) -> None:
+        light, gateway = self.light(), await self.gateway()
+        switch = ("call", light.location, "SwitchPower")
+        wan = ("call", gateway.location, "WANIPConnection", "DeletePortMapping", "NewRemoteHost=")
+        running: list[Deferred[None]] = []
+        for words, said, status in (
+            ((*switch, "SetTarget"), "SetTarget takes NewTargetValue: boolean; given: none", 2),
+            ((*switch, "SetTarget", "Target=1"), "takes NewTargetValue: boolean; given: Target", 2),
+            (
+                (*switch, "SetTarget", "NewTargetValue=1", "newtargetvalue=0"),
+                "given: NewTargetValue, newtargetvalue",
+                2,
+            ),
+            ((*switch, "SetTarget", "NewTargetValue=on"), "NewTargetValue: 'on' is no bool", 2),
+            ((*switch, "Explode"), "no action 'Explode'; it has SetTarget, GetTarget, GetStatus", 1),
+            ((*switch, "QueryStateVariable", "Status"), "'Status': write NAME=VALUE", 2),
+            ((*switch, "QueryStateVariable", "a=Status"), "takes varName=NAME", 2),
+            ((*switch, "QueryStateVariable", "varName=Nothing"), "error 404 Invalid Var", 1),
+            (("call", light.location, "Dimming", "X"), "no service 'Dimming'; it has SwitchPower:1", 1),
+            ((*wan, "NewExternalPort=-1", "NewProtocol=TCP"), "NewExternalPort: -1 is not in 0..65535", 2),
+            ((*wan, "NewExternalPort=80", "NewProtocol=SCTP"), "use one of TCP, UDP", 2),
+            ((*wan, "NewExternalPort=80", "NewProtocol=TCP"), "error 714", 1),
+        ):
+            running.append(self.refused(said, status, *words))
+        await gatherResults(running)
+        posted = [line for line in light.lines() if line == "SetTarget"]
+        self.assertEqual(posted, [], "nothing wrong was sent")
+
+    async def test_subscribe(self) -> None:
+        light = self.light()
+        child = Child(self, [*TXIGD, "subscribe", light.location, "SwitchPower"])
+        await child.says(r"\+00:00|[+-]\d\d:\d\d  Status=0 \[all\]\n")
+        light.switch(True)
+        await child.says(r"  Status=1\n")
+        child.signal("INT")
+        self.assertEqual(await child.end(), 0, child.err)
+        self.assertEqual((light.sids, child.err), ({}, ""))
+
+    async def test_subscribe_for_a_while_as_json(self) -> None:
+        light = self.light()
+        told = json.loads(await self.txigd("subscribe", light.location, "SwitchPower", "--for", "1", "--json"))
+        self.assertEqual((told["initial"], told["values"]), (True, {"Status": False}))
+        self.assertEqual(light.sids, {})
+
+    async def test_F06_a_refused_subscription(self) -> None:
+        gateway = await self.gateway()
+        gateway.set_fault("SUBSCRIBE", 412)
+        line = await self.txigd("subscribe", gateway.location, "Layer3Forwarding", "--for", "20", status=1)
+        self.assertIn("no events of Layer3Forwarding:1 (refused)", line)
+        self.assertIn("412", line)
+
+    async def test_status_v_says_why_and_what(self) -> None:
+        gateway = await self.gateway()
+        gateway.set_fault("GetTotalPacketsSent", 401)
+        words = ("status", "--link", "lo", "--gateway", gateway.location, "-v")
+        child = Child(self, [*TXIGD, *words])
+        self.assertEqual(await child.end(), 0, child.err)
+        for pattern in (
+            r"why this one: +Simulated gateway at 127\.0\.0\.1: named by the user, not the default route",
+            r"WANIPConnection:2 in use: rank 6, connected, public address \(Connected 11\.22\.33\.44\)",
+            r"GetTotalPacketsSent refused",
+            r"events: +Layer3Forwarding:1: subscribed",
+            r"traffic: +received \d+ octets \(\d+/s\), sent \d+ octets",
+            r"line: +ethernet link status Up",
+        ):
+            self.assertRegex(child.out, pattern)
+        told = Child(self, [*TXIGD, *words, "--json"])
+        self.assertEqual(await told.end(), 0, told.err)
+        data = json.loads(told.out)
+        self.assertTrue(data["ranking"][0]["in_use"])
+        capabilities = next(value for name, value in data["capabilities"].items() if name.startswith("WANIPConn"))
+        self.assertEqual(capabilities["GetStatusInfo"], "works")
+        self.assertEqual(gateway.subscribers, ())
+
+
+def _services(told: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*told["services"], *(service for one in told["devices"] for service in _services(one))]
