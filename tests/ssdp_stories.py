@@ -20,6 +20,7 @@ from tests.ticking import TickingReactor
 from txigd import ControlPoint, PortMapping
 from txigd.igd.gateway import Gateway
 from txigd.testing import SimulatedGateway
+from txigd.testing.profiles import PROFILES
 from txigd.testing.quirks.announcing import ANNOUNCING
 from txigd.testing.quirks.searching import SEARCHING
 from txigd.upnp import addressing
@@ -43,10 +44,13 @@ class Story:
         self.identifier = identifier
 
     async def tell(self) -> None:
-        searched = self.identifier in SEARCHING
+        searched = self.identifier in SEARCHING or self.identifier in PROFILES
         # what is about searches must not be found by an announcement
         options: dict[str, Any] = {"notify_seconds": NEVER if searched else 10.0, "relay": False, "clock": self.reactor}
-        self.device = SimulatedGateway(self.reactor, quirks={self.identifier}, **options)
+        if self.identifier in PROFILES:
+            self.device = SimulatedGateway.profile(self.reactor, self.identifier, **options)
+        else:
+            self.device = SimulatedGateway(self.reactor, quirks={self.identifier}, **options)
         await self.device.start()
         if searched:
             await self.rest(1)
@@ -183,7 +187,7 @@ async def main(_: Any, *wanted: str) -> None:
     # the device on this host's loopback is the router of this host
     hops = tuple(addressing.NextHop(address, "lo", 0) for address in (ROUTER, ROUTER_6))
     addressing.next_hops = lambda: hops
-    for identifier in wanted or (*SEARCHING, *ANNOUNCING, *EXTRA):
+    for identifier in wanted or (*SEARCHING, *ANNOUNCING, *EXTRA, *PROFILES):
         print(json.dumps([identifier, await _story(identifier)]), flush=True)
 
 

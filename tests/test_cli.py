@@ -370,6 +370,28 @@ class SimulateTests(TestCase):
             self.assertEqual(await child.end(5), 0)
             self.assertEqual(child.err, "")
 
+    async def test_like_a_model_with_a_quirk_more(self):
+        child = Child(self, [*TXIGD, "simulate", "--profile", "wrt54g", "--quirk", "Q117", "--json"])
+        await child.says("\n")
+        location = json.loads(child.out)["location"]
+        asked = Child(self, [*TXIGD, "status", "--link", "lo", "--gateway", location, "--json"])
+        self.assertEqual(await asked.end(), 0, asked.err)
+        self.assertEqual(json.loads(asked.out)["model"], "Linksys Inc. WRT54G v2.02.2")
+        child.signal("INT")
+        self.assertEqual(await child.end(5), 0)
+
+    async def test_models_and_quirks(self):
+        for options, words in {
+            ("--list",): ("wrt54g ", "Q016 "),
+            ("--profile", "wrt45g"): ("no profile 'wrt45g'", "--list"),
+            ("--quirk", "Q01x"): ("no quirk 'Q01x'", "Q010"),
+            ("--quirk", "Q117", "--quirk", "Q118"): ("Q117 and Q118 contradict each other",),
+        }.items():
+            child = Child(self, [*TXIGD, "simulate", *options])
+            self.assertEqual(await child.end(), 0 if options == ("--list",) else 2)
+            for word in words:
+                self.assertIn(word, child.out + child.err)
+
     @inlineCallbacks
     def test_a_port_that_is_taken(self):
         with socket.socket() as taken:

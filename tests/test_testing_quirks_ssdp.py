@@ -1,4 +1,4 @@
-"""Each SSDP quirk that the simulated gateway plays, met by a real control point in a network namespace of its own.
+"""Each SSDP quirk and each model that the simulated gateway plays, met by a control point in a network namespace.
 
 All stories run in one process there, see tests/ssdp_stories.py; each test here looks at the end of one of them.
 """
@@ -14,6 +14,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests import ssdp_stories
 from tests.test_discovery_namespaces import UNSHARE, reason_to_skip
+from txigd.testing.profiles import PROFILES
 from txigd.testing.quirks.announcing import ANNOUNCING
 from txigd.testing.quirks.searching import SEARCHING
 
@@ -56,8 +57,8 @@ class StoryTests(SynchronousTestCase):
 
 
 def _test(identifier: str) -> None:
-    setattr(StoryTests, f"test_{identifier}", lambda self: self.end(identifier))
+    setattr(StoryTests, f"test_{identifier.replace('-', '_')}", lambda self: self.end(identifier))
 
 
-for _identifier in (*SEARCHING, *ANNOUNCING, *ssdp_stories.EXTRA):
+for _identifier in (*SEARCHING, *ANNOUNCING, *ssdp_stories.EXTRA, *PROFILES):
     _test(_identifier)

@@ -145,7 +145,12 @@ def _add_simulate(commands: Any) -> None:
     text = "Run a simulated gateway, to which any program may talk."
     simulate = commands.add_parser("simulate", help=text, description=text)
     simulate.add_argument("--link", default="lo", metavar="NAME", help="link to appear on (default lo)")
-    simulate.add_argument("--igd", type=int, choices=(1, 2), default=2, help="version of its device type (default 2)")
+    simulate.add_argument("--igd", type=int, choices=(1, 2), help="version of its device type (default 2)")
+    simulate.add_argument("--profile", metavar="MODEL", help="be like this model, such as wrt54g")
+    simulate.add_argument(
+        "--quirk", action="append", default=[], metavar="ID", help="have this habit of real gateways; may be repeated"
+    )
+    simulate.add_argument("--list", action="store_true", help="list the models and the quirks, and end")
     simulate.add_argument("--port", type=port, default=0, help="TCP port of its description (default: any)")
     simulate.add_argument(
         "--external-ip",

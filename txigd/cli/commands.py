@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ from txigd.cli.explanation import lines as explanation_lines
 from txigd.cli.pinholes import PINHOLE_COMMANDS
 from txigd.cli.report import Report, printable
 from txigd.cli.session import MAP_SECONDS, Printer, control_point, interrupted, mapping_state, pause
-from txigd.errors import ActionError, MappingError, Stopped
+from txigd.errors import ActionError, InvalidArgument, MappingError, Stopped
 from txigd.igd.control_point import ControlPoint, host_id
 from txigd.igd.gateway import Gateway
 from txigd.igd.lease_facts import MappingStatus
@@ -213,21 +214,32 @@ async def report_(reactor: Any, options: argparse.Namespace, report: Report) -> 
 
 async def simulate(reactor: Any, options: argparse.Namespace, report: Report) -> int:
     """Run a simulated gateway."""
-    from txigd.testing import WAN_ADDRESS, SimulatedGateway
+    from txigd.testing import QUIRKS, WAN_ADDRESS, SimulatedGateway
 
+    if options.list:
+        profiles = SimulatedGateway.profiles()
+        lines = [f"{name:<15} {says}" for name, says in (*profiles.items(), *QUIRKS.items())]
+        report.value({"profiles": profiles, "quirks": dict(QUIRKS)}, "\n".join(lines))
+        return 0
     wan_address = options.wan_address or WAN_ADDRESS
     (link,) = addressing.links([options.link])
     if link.ipv4 is None:
         return report.failed(f"{link.name} has no IPv4 address; choose another --link", status=USAGE_STATUS)
-    gateway = SimulatedGateway(
-        reactor,
-        version=options.igd,
-        address=str(link.ipv4),
-        link=link.name,
-        http_port=options.port,
-        external_ip=options.external_ip,
-        wan_address=wan_address,
-    )
+    make = functools.partial(SimulatedGateway.profile, name=options.profile) if options.profile else SimulatedGateway
+    version = {} if options.igd is None else {"version": options.igd}
+    try:
+        gateway = make(
+            reactor,
+            **version,
+            address=str(link.ipv4),
+            link=link.name,
+            http_port=options.port,
+            external_ip=options.external_ip,
+            wan_address=wan_address,
+            quirks=options.quirk,
+        )
+    except InvalidArgument as error:
+        return report.failed(f"{error} (see 'txigd simulate --list')", status=USAGE_STATUS)
     try:
         await gateway.start()
     except CannotListenError as error:
@@ -236,7 +248,7 @@ async def simulate(reactor: Any, options: argparse.Namespace, report: Report) ->
         {"location": gateway.location, "wan_address": wan_address, "problems": gateway.problems},
         "\n".join(
             [
-                f"simulated IGD:{options.igd} at {gateway.location}",
+                f"simulated IGD:{gateway.version} at {gateway.location}",
                 f"what is sent to a mapped port of {wan_address} goes through the mapping; end with Ctrl-C",
                 *gateway.problems,
             ]
