@@ -318,6 +318,20 @@ class RogueTests(ControlPointTestCase):
         self.discovery.alive(self.rogue)
         self.successResultOf(self.point.gateway())
 
+    def test_A4_a_default_route_that_goes_away_lets_no_other_in(self) -> None:
+        self.point.start()
+        self.discovery.alive(self.rogue)
+        self.hops = ()
+        self.wait(LINK_POLL_SECONDS + 1)
+        self.discovery.alive(self.rogue)
+        self.links = ()
+        self.wait(LINK_POLL_SECONDS + 1)
+        self.links = (link(),)
+        self.wait(LINK_POLL_SECONDS + 1)
+        self.rogue.boot_id += 1
+        self.discovery.alive(self.rogue)
+        self.assertEqual(self.to(ROGUE), [])
+
     def test_on_a_named_link_without_a_default_route(self) -> None:
         self.hops = (hop("10.0.0.1", "wlan0"),)
         self.point = self.make(links=["eth0"])

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import gc
 import os
-from datetime import timedelta
+import traceback
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.session_world import ADDRESSES, HOPS, ROGUE, World
+from tests.session_world import ADDRESSES, HOPS, ROGUE, Broken, World
 from txigd import log
 from txigd.igd.mapping import PortMapping
 
@@ -49,6 +49,7 @@ class Session(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
+        self.broken = False
 
     # -- what users do -----------------------------------------------------------------------------------------------
     @rule(which=st.sampled_from(WANTED))
@@ -210,11 +211,17 @@ class Session(RuleBasedStateMachine):
     # -- what must hold ----------------------------------------------------------------------------------------------
     @invariant()
     def holds(self) -> None:
-        self.world.check()
+        try:
+            self.world.check()
+        except Broken:
+            self.broken = True
+            raise
 
     def teardown(self) -> None:
         world = self.world
         try:
+            if self.broken:
+                return
             world.heal()
             for _ in range(int(QUIET_SECONDS / 60)):
                 world.alive(world.router)
@@ -234,17 +241,21 @@ class SessionTests(SynchronousTestCase):
     def test_whole_sessions(self) -> None:
         log.set_level("error")
         self.addCleanup(log.set_level, "info")
-        run_state_machine_as_test(
-            Session,
-            settings=settings(
-                max_examples=SESSIONS or 60,
-                stateful_step_count=50 if SESSIONS else 30,
-                deadline=timedelta(seconds=60),
-                derandomize=not SESSIONS,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        try:
+            run_state_machine_as_test(Session, settings=self._how())
+        except Exception as error:  # with its notes, which tell the session
+            self.fail("".join(traceback.format_exception(error)))
         gc.collect()  # a Deferred that failed unheard is logged when it goes
+
+    def _how(self) -> settings:
+        return settings(
+            max_examples=SESSIONS or 60,
+            stateful_step_count=50 if SESSIONS else 30,
+            deadline=None,
+            derandomize=not SESSIONS,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        )
 
     def test_hosts(self) -> None:
         """The world's rogue is no next hop, or the sessions would show nothing."""

@@ -198,13 +198,15 @@ class ControlPoint(control_point.ControlPoint):
 
     # -- choice ------------------------------------------------------------------------------------------------------
     def accepts(self, sighting: Sighting) -> bool:
-        """Only the next hop is used, unless the user named something else (threat A4, F22)."""
+        """Only the next hop is used, unless the user named something else (threat A4, F22).
+
+        A default route that went away makes nobody else acceptable: it comes back, or another one does.
+        """
         if self.named is not None:
             return super().accepts(sighting)
-        if self._any_gateway or not self.next_hops or self.is_next_hop(sighting.location.host):
+        if self._any_gateway or not self.routed or self.is_next_hop(sighting.location.host):
             return True
-        routed = {hop.link_name for hop in self.next_hops}
-        return sighting.link in self._link_names and sighting.link not in routed
+        return sighting.link in self._link_names and sighting.link not in self.routed
 
     def declined(self, sighting: Sighting) -> None:
         """Said once per host."""

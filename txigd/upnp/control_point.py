@@ -101,6 +101,7 @@ class ControlPoint(Devices, Service):
         if self._stopping:
             raise Stopped("the control point is being stopped")
         self.links, self.next_hops = addressing.links(self._link_names), addressing.next_hops()
+        self.routed = frozenset(hop.link_name for hop in self.next_hops)
         if self._ended:  # another life
             self._ended = False
             self.exchange, self.callbacks = Exchange(self.reactor), self._callback_server()
@@ -252,6 +253,7 @@ class ControlPoint(Devices, Service):
             for link in some:
                 _log.info("link {name} is {word}", name=link.name, word=word)
         self.links, self.next_hops = links, hops
+        self.routed |= {hop.link_name for hop in hops}
         if self.multicast is not None:
             self.multicast.set_links(links)
         if self.discovery is not None:

@@ -36,6 +36,7 @@ class Devices:
     """The table of devices, fed with what discovery tells.
 
     :ivar discovery: None while nothing is looked for.
+    :ivar routed: names of the links that had a default route since the start, even if they have none now.
     :ivar multicast: hears multicast events; None where the reactor adopts no sockets.
     """
 
@@ -50,6 +51,7 @@ class Devices:
         self._tables = tables
         self.discovery: Discovery | None = None
         self.next_hops: tuple[NextHop, ...] = ()
+        self.routed: frozenset[str] = frozenset()
         self._devices: dict[str, RemoteDevice] = {}
         self._observers: list[IDeviceObserver] = []
         self._tasks: set[Deferred[Any]] = set()
