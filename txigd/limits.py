@@ -206,6 +206,8 @@ CLOCK_STEP_SECONDS: Final = 2.0  # smaller differences are drift and rounding
 MAP_FILE_CHARACTERS: Final = 64 * 1024  # of a file of mappings: sixteen lines and many remarks
 FAREWELL_SECONDS: Final = 5.0  # UNSUBSCRIBE and deletes together
 LOG_CHARACTERS: Final = 120  # B11
+LOG_FIELD_CHARACTERS: Final = 1000  # of one field of a line, whatever it is: our own sentences stay below
+LOG_LINES: Final = 512  # of the daemon in LOG_AGAIN_SECONDS (B11)
 DROP_REASONS: Final = 64  # distinct counter keys fed by the network
 
 # -- simulated gateway (txigd.testing) ------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ class Daemon(Service):
         """
         Service.startService(self)
         log.set_level(self._options["log-level"])
+        log.bound_lines(True)
         self._starting = True
         Deferred.fromCoroutine(self._start()).addErrback(self._fell_over)
         self._starting = False
@@ -109,6 +110,7 @@ class Daemon(Service):
         if self._state is not None:
             self._state.close()
         _log.info("stopped")
+        log.bound_lines(False)
 
     def _listen_for_reload(self) -> None:
         if self._options["map-file"] is not None and hasattr(signal, "SIGHUP"):
