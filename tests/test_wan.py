@@ -330,6 +330,14 @@ class LifeTests(WANTestCase):
         self.successResultOf(self.wan.refresh())
         self.assertEqual(len(self.steps()), 1)
 
+    def test_who_observes_again_hears_what_is_about_to_be_told(self) -> None:
+        """As an application does that observes in gateway_found(), which is called when a gateway came back as well."""
+        self.connect()
+        self.router.cut()
+        self.successResultOf(self.wan.refresh())
+        self.wan.observe(self.observer)
+        self.assertEqual(len(self.steps()), 1)
+
     def test_when_is_fresh_for_each_caller_and_stopped_in_the_end(self) -> None:
         self.connect()
         up = self.successResultOf(self.wan.when(lambda status: status.connected))

@@ -88,9 +88,12 @@ class WAN:
         return self._readings
 
     def observe(self, observer: IWANObserver) -> None:
-        """Tell an :class:`txigd.interfaces.IWANObserver` of every change from now on."""
-        self.forget(observer)
-        self._forget[observer] = self._watched.observe(IWANObserver(observer).wan_changed)
+        """Tell an :class:`txigd.interfaces.IWANObserver` of every change from now on; once, however often it is asked.
+
+        One that observes already misses nothing: a change that is about to be told is still told to it.
+        """
+        if observer not in self._forget:
+            self._forget[observer] = self._watched.observe(IWANObserver(observer).wan_changed)
 
     def forget(self, observer: IWANObserver) -> None:
         """Tell it no more."""
