@@ -72,3 +72,50 @@ class SilenceTests(LeaseTestCase):
         self.run_to_rest(lease)
         self.silence(lease, 86_400)
         self.assertLess(len(self.router.log), 350)
+
+
+class RefusedRenewalTests(LeaseTestCase):
+    """A gateway that refuses a renewal, while the entry is there: there must not be two."""
+
+    def refused(self, code, **fields):
+        lease = self.lease(any_port=True, lease_seconds=60, **fields)
+        self.run_to_rest(lease)
+        self.router.deny["always"] = code
+        self.pass_time(lease, 32)
+        return lease
+
+    def test_Q124_501_to_a_renewal_is_no_conflict(self):
+        for code in (501, 718, 729):
+            with self.subTest(code=code):
+                self.setUp()
+                self.refused(code)
+                self.assertLessEqual(len(self.router.table), 1)
+                self.assertLessEqual(set(self.router.table), {80})
+
+    def test_Q124_it_comes_back_to_the_same_port(self):
+        for code in (501, 718, 729):
+            with self.subTest(code=code):
+                self.setUp()
+                lease = self.refused(code)
+                self.router.deny.clear()
+                self.pass_time(lease, 400)
+                self.assertState(lease, MappingState.ACTIVE)
+                self.assertEqual(list(self.router.table), [80])
+
+    def test_Q122_a_port_that_went_to_somebody_else_is_left_to_him(self):
+        """The renewal gets 718: what was there a while ago was ours, what is there now is not."""
+        lease = self.lease(lease_seconds=100)
+        self.run_to_rest(lease)
+        self.pass_time(lease, 10)
+        lease.recheck(self.now)
+        self.run_to_rest(lease)
+        self.router.put(80, "192.168.1.99", 80, "theirs")
+        self.pass_time(lease, 100)
+        self.assertEqual(self.router.table[80].internal_client, "192.168.1.99")
+        self.assertState(lease, MappingState.CONFLICT)
+
+    def test_Q124_501_to_the_first_add_is_a_conflict_still(self):
+        self.router.deny["port 80"] = 501
+        lease = self.lease(any_port=True)
+        self.run_to_rest(lease)
+        self.assertEqual(list(self.router.table), [50_000])

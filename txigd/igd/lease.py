@@ -112,9 +112,9 @@ class Lease:
     def next(self, now: float) -> Command:
         """The command to carry out now; its outcome comes back through :meth:`learn`."""
         if self._phase is _Phase.REST and now >= self._next_at:
-            due = self._renew_at is not None and now >= self._renew_at and self.status.state in WORKING
-            blind = not self._readable and self.status.state in WORKING
-            self._phase = _Phase.ADD if due or blind else self._first
+            working = self.status.state in WORKING
+            self._phase = _Phase.ADD if working and (self._due(now) or not self._readable) else self._first
+            self._seen_ours = False  # what was seen a while ago may be somebody else's by now
         if self._phase is _Phase.REST:
             return Rest(self._next_at)
         if self._phase in (_Phase.CHECK, _Phase.CONFIRM, _Phase.LEAVE_CHECK):
@@ -128,6 +128,9 @@ class Lease:
         if self._phase in (_Phase.CLEAR, _Phase.LEAVE):
             return Delete(self._port)
         return Done()
+
+    def _due(self, now: float) -> bool:
+        return self._renew_at is not None and now >= self._renew_at
 
     def learn(self, fact: Fact, now: float) -> None:
         """Take the outcome of the last command; what does not fit the phase is ignored."""
@@ -189,13 +192,16 @@ class Lease:
         elif not fact.entry.leads_to(self.client, self.wanted.internal_port):
             self._phase = _Phase.ADD
         elif self.status.state is MappingState.ACTIVE:
-            self._rest_active(fact.entry.lease_seconds, now)
+            if self._due(now):
+                self._phase = _Phase.ADD
+            else:
+                self._rest_active(fact.entry.lease_seconds, now)
         else:
             self._still_there(fact.entry.lease_seconds, now)
 
     def _still_there(self, left_seconds: int, now: float) -> None:
         """The gateway was silent for a while, and nothing happened to our entry: no need to add it again (F39, F46)."""
-        if self._renew_at is not None and now < self._renew_at and self._made:
+        if self._made and self._renew_at is not None and not self._due(now):
             self.status = MappingStatus(MappingState.ACTIVE, self._port, left_seconds)
             self._rest_active(left_seconds, now)
         elif self._made and left_seconds > self._granted_seconds * 0.6:
@@ -234,15 +240,20 @@ class Lease:
         reason = f"error {fact.code} {fact.text}".strip()
         if fact.code in (725, 402) and self._step_lease(fact.code):
             return
-        if fact.code == 724 and self._port != self.wanted.internal_port:
+        if fact.code == 718 and self._seen_ours and not self._cleared:
+            self._cleared = True  # Q122, F32: our own old entry stands in the way
+            self._phase = _Phase.CLEAR
+        elif fact.code == 718 and self._made and self._readable and not self._seen_ours:
+            self._phase = _Phase.CHECK  # a renewal: ours, or somebody else's by now?
+        elif self._seen_ours or self._made or (self._unsure and not self._readable):
+            # never another port while an entry of ours may be on this one: there would be two
+            self._refused(reason, now, passing=fact.code == 501)
+        elif fact.code == 724 and self._port != self.wanted.internal_port:
             if self.wanted.any_port or self.wanted.external_port is None:
                 self._port = self.wanted.internal_port
                 self._phase = _Phase.CHECK
             else:
                 self._refused(f"{reason}: this gateway wants external port {self.wanted.internal_port}", now)
-        elif fact.code == 718 and self._seen_ours and not self._cleared:
-            self._cleared = True  # Q122, F32: our own old entry stands in the way
-            self._phase = _Phase.CLEAR
         elif fact.code in (718, 729):
             self._conflict(reason, now)
         elif fact.code == 501 and self.wanted.any_port and self._others.may(now):
