@@ -249,6 +249,7 @@ def run(world: World, misfortune: Misfortune, days: float, record: Record) -> li
                 "faults": misfortune.befallen.total(),
             }
         )
+        print(record.rows[-1], flush=True)
     return counts
 
 
