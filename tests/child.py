@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import randint
 from typing import Any, NoReturn
 
 from twisted.internet import reactor as _reactor
@@ -22,6 +23,11 @@ TXIGD = (sys.executable, "-m", "txigd")
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", "igd")
 ALONE = ("unshare", "-Urn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 NO_NETWORK = ("unshare", "-Urn")
+
+
+def own_loopback() -> str:
+    """An address where no other program is: whoever answers at the host of a named gateway is taken for it."""
+    return f"127.{randint(2, 254)}.{randint(1, 254)}.{randint(1, 254)}" if sys.platform == "linux" else "127.0.0.1"
 
 
 def namespace_or_skip() -> None:

@@ -7,13 +7,12 @@ import socket
 import subprocess
 import sys
 import time
-from random import randint
 from typing import Any
 
 from twisted.internet.defer import inlineCallbacks
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.child import ALONE, NO_NETWORK, ROOT, TXIGD, Child, namespace_or_skip, reactor
+from tests.child import ALONE, NO_NETWORK, ROOT, TXIGD, Child, namespace_or_skip, own_loopback, reactor
 from txigd.cli import arguments, commands, main, report
 from txigd.testing import WAN_ADDRESS, SimulatedGateway
 
@@ -139,7 +138,7 @@ class CommandTests(TestCase):
     timeout = 90
 
     async def gateway(self, **options: Any) -> SimulatedGateway:
-        gateway = SimulatedGateway(reactor, **{"relay": False, "ssdp": False, **options})
+        gateway = SimulatedGateway(reactor, **{"address": own_loopback(), "relay": False, "ssdp": False, **options})
         await gateway.start()
         self.addCleanup(gateway.stop)
         self.router = gateway
@@ -168,12 +167,14 @@ class CommandTests(TestCase):
         self.assertEqual((row["external_ip"], row["connected"], row["class"]), ("11.22.33.44", True, "public"))
         text = await self.txigd("discover", named=False)
         self.assertRegex(text, r"^ADDRESS +NAME +EXTERNAL +STATUS +DEFAULT ROUTE +LOCATION\n")
-        self.assertRegex(text, rf"127\.0\.0\.1 .* 11\.22\.33\.44 +Connected +no +{router.location}\n")
+        self.assertRegex(text, rf"{router.address} .* 11\.22\.33\.44 +Connected +no +{router.location}\n")
 
     async def test_status(self):
         router = await self.gateway()
         told = json.loads(await self.txigd("status", "--json"))
-        self.assertEqual((told["udn"], told["address"], told["local_address"]), (router.udn, "127.0.0.1", "127.0.0.1"))
+        self.assertEqual(
+            (told["udn"], told["address"], told["local_address"]), (router.udn, router.address, "127.0.0.1")
+        )
         self.assertIn("WANIPConnection:2", [service["service"] for service in told["services"]])
         text = await self.txigd("status")
         self.assertIn("WANIPConnection:2: Connected\n", text)
@@ -316,7 +317,7 @@ class CommandTests(TestCase):
         self.assertEqual(child.err, "")
 
     async def test_what_is_no_gateway_is_told(self):
-        await self.gateway(address=f"127.{randint(2, 254)}.{randint(1, 254)}.{randint(1, 254)}")
+        await self.gateway()
         for location, status, said in (
             ("http://127.0.0.1:1/x.xml", 1, "did not answer in 1 s"),
             ("router", 2, "http://ADDRESS:PORT/PATH"),

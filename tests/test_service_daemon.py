@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.child import ALONE, NO_NETWORK, TWISTD, Child, namespace_or_skip, reactor
+from tests.child import ALONE, NO_NETWORK, TWISTD, Child, namespace_or_skip, own_loopback, reactor
 from txigd.service import Options, makeService
 from txigd.service.daemon import Daemon
 from txigd.testing import WAN_ADDRESS, SimulatedGateway
@@ -40,7 +40,7 @@ class OptionsToBehaviourTests(TestCase):
     timeout = 60
 
     async def start(self, *words: str, **gateway: Any) -> Daemon:
-        self.router = SimulatedGateway(reactor, **{"relay": False, "ssdp": False, **gateway})
+        self.router = SimulatedGateway(reactor, **{"address": own_loopback(), "relay": False, "ssdp": False, **gateway})
         await self.router.start()
         self.addCleanup(self.router.stop)
         options = Options()
@@ -137,7 +137,7 @@ class TwistdTests(TestCase):
         self.assertNotIn("Unhandled", daemon.out + daemon.err)
 
     async def test_every_change_of_state_is_a_line(self):
-        router = SimulatedGateway(reactor, relay=False, ssdp=False)
+        router = SimulatedGateway(reactor, address=own_loopback(), relay=False, ssdp=False)
         await router.start()
         self.addCleanup(router.stop)
         daemon = self.twistd("--link", "lo", "--gateway", router.location, "--map", "tcp:8080", "--poll", "2")
