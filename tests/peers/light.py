@@ -14,11 +14,9 @@ from zope.interface import implementer
 
 from txigd.errors import ActionNotOffered, InvalidArgument
 from txigd.interfaces import IDeviceObserver
-from txigd.upnp.control.action import Caller, ServiceProxy
 from txigd.upnp.control_point import ControlPoint
-from txigd.upnp.description.fetch import fetch_description, fetch_service
-from txigd.upnp.eventing.subscriber import Subscriber
 from txigd.upnp.remote_device import RemoteDevice
+from txigd.upnp.service_events import Event
 
 TARGET = "urn:schemas-upnp-org:service:SwitchPower:1"
 
@@ -45,19 +43,19 @@ class Heard:
     """The events of one service."""
 
     def __init__(self) -> None:
-        self.values: dict[str, str] = {}
+        self.values: dict[str, Any] = {}
         self.initial: list[bool] = []
-        self.waiting: list[tuple[str, str, Deferred[None]]] = []
+        self.waiting: list[tuple[str, object, Deferred[None]]] = []
 
-    def __call__(self, values: dict[str, str], initial: bool) -> None:
-        self.values.update(values)
-        self.initial.append(initial)
+    def __call__(self, event: Event) -> None:
+        self.values.update(event.values)
+        self.initial.append(event.initial)
         for name, value, waiter in tuple(self.waiting):
             if self.values.get(name) == value:
                 self.waiting.remove((name, value, waiter))
                 waiter.callback(None)
 
-    async def until(self, reactor: Any, name: str, value: str) -> None:
+    async def until(self, reactor: Any, name: str, value: object) -> None:
         """Wait, at most ten seconds, for a variable to have this value."""
         if self.values.get(name) != value:
             waiter: Deferred[None] = Deferred()
@@ -72,33 +70,26 @@ async def drive(reactor: Any) -> None:
     point.observe_devices(first)
     point.startService()
     device = await first.found.addTimeout(20, reactor)
-    again = await fetch_description(point.exchange, device.location)
-    services = {service.name: service for service in again.root.all_services()}
-    said: dict[str, Any] = {"name": again.root.friendly_name, "type": again.root.device_type, "udn": again.root.udn}
-    said["services"] = sorted(services)
-    proxies, heard, subscribers = {}, {}, []
-    caller = Caller(point.exchange, clock=reactor)
-    for name, service in services.items():
-        table = await fetch_service(point.exchange, service)
-        assert table is not None
-        proxies[name] = ServiceProxy(service, table, caller)
-        heard[name] = Heard()
-        subscribers.append(
-            Subscriber(reactor, point.exchange, point.callbacks, service, heard[name], lambda state: None)
-        )
-        subscribers[-1].start()
-    switch, dimmer = proxies["SwitchPower"], proxies["Dimming"]
-    await heard["SwitchPower"].until(reactor, "Status", "0")
+    root = device.description.root
+    said: dict[str, Any] = {"name": root.friendly_name, "type": root.device_type, "udn": root.udn}
+    said["services"] = sorted(service.service.name for service in device.services)
+    switch, dimmer = device.service("SwitchPower"), device.service("Dimming:1")
+    heard = {switch: Heard(), dimmer: Heard()}
+    one_variable: list[object] = []
+    forget = [switch.observe("Status", one_variable.append)]
+    forget += [service.observe_events(hearing) for service, hearing in heard.items()]
+    await heard[switch].until(reactor, "Status", False)
 
     await switch.call("SetTarget", newTargetValue=True)
     said["target"] = await switch.call("GetTarget")
     said["status"] = await switch.call("GetStatus")
-    await heard["SwitchPower"].until(reactor, "Status", "1")
+    await heard[switch].until(reactor, "Status", True)
     await dimmer.call("SetLoadLevelTarget", NewLoadLevelTarget=40)
     said["level"] = await dimmer.call("GetLoadLevelStatus")
-    await heard["Dimming"].until(reactor, "LoadLevelStatus", "40")
+    await heard[dimmer].until(reactor, "LoadLevelStatus", 40)
     await switch.call("SetTarget", newTargetValue=False)
-    await heard["SwitchPower"].until(reactor, "Status", "0")
+    await heard[switch].until(reactor, "Status", False)
+    said["one_variable"] = one_variable
 
     for key, wrong in (("too_much", {"NewLoadLevelTarget": 101}), ("no_number", {"NewLoadLevelTarget": "much"})):
         try:
@@ -109,11 +100,13 @@ async def drive(reactor: Any) -> None:
         await switch.call("Explode")
     except ActionNotOffered as error:
         said["not_offered"] = str(error)
-    said["states"] = [subscriber.state for subscriber in subscribers]
+    said["actions"] = sorted(map(str, switch.actions.values()))
+    said["states"] = [service.eventing for service in heard]
     said["first_is_initial"] = [one.initial[0] for one in heard.values()]
     said["capabilities"] = dict(switch.capabilities)
-    for subscriber in subscribers:
-        await subscriber.stop()
+    for end in forget:
+        end()
+    said["afterwards"] = [service.eventing for service in heard]
     await point.stopService()
     print(json.dumps(said))
 
