@@ -92,3 +92,10 @@ $(PEERS)/.ready: tests/peers/requirements.txt
 	@test -x $(PEERS)/bin/pip || $(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/peers/requirements.txt
 	@touch $@
+
+.PHONY: series series-%
+series: $(READY)  ## the long series in the router lab and on a simulated clock (hours); `make series-reboot` for one
+	@$(BIN)/python -m bench.series
+
+series-%: $(READY)
+	@$(BIN)/python -m bench.series $*
