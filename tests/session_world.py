@@ -332,8 +332,9 @@ class World:
             (control_point, "CallbackServer", MemoryCallbacks),
         ):
             self._ground.enter_context(mock.patch.object(module, name, value))
-        globalLogPublisher.addObserver(self._logged)
-        self._ground.callback(globalLogPublisher.removeObserver, self._logged)
+        observer: Any = self._logged
+        globalLogPublisher.addObserver(observer)
+        self._ground.callback(globalLogPublisher.removeObserver, observer)
         self.life: Life
         self.begin()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet import reactor as real_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
@@ -30,6 +32,10 @@ class SteadyTests(SynchronousTestCase):
         self.true += seconds
         self.awake += seconds
         self.wall.advance(seconds if wall is None else wall)
+
+    def listen(self, hear: Any):
+        globalLogPublisher.addObserver(hear)
+        self.addCleanup(globalLogPublisher.removeObserver, hear)
 
     def later(self, seconds):
         return self.reactor.callLater(seconds, lambda: self.called.append(self.true))
@@ -83,8 +89,7 @@ class SteadyTests(SynchronousTestCase):
             if event.get("log_namespace") == "txigd.steady":
                 heard.append(formatEvent(event))
 
-        globalLogPublisher.addObserver(hear)
-        self.addCleanup(globalLogPublisher.removeObserver, hear)
+        self.listen(hear)
         self.later(3)
         self.later(3)
         self.pass_time(HEARTBEAT_SECONDS + 5)
@@ -106,8 +111,7 @@ class SteadyTests(SynchronousTestCase):
         def hear(event):
             heard.append(formatEvent(event))
 
-        globalLogPublisher.addObserver(hear)
-        self.addCleanup(globalLogPublisher.removeObserver, hear)
+        self.listen(hear)
         self.true += 7200
         self.wall.advance(7200)
         self.assertEqual(heard, [])

@@ -1,0 +1,247 @@
+"""Faults by their ids that need more than one part of txigd: a LAN in memory, and this host under attack.
+
+The attacks run in a network namespace of their own, see :mod:`tests.attacked`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from zope.interface import implementer
+
+from tests.child import ALONE, ROOT, namespace_or_skip
+from tests.memory_lan import US, MemoryGateway, MemoryLAN, reply
+from txigd.igd.books import Books
+from txigd.igd.connection import Connection
+from txigd.igd.held_mapping import HeldMapping
+from txigd.igd.journal import Journal
+from txigd.igd.lease_facts import MappingState
+from txigd.igd.mapping import PortMapping, tag
+from txigd.igd.mappings import Mappings
+from txigd.igd.other_ports import DAY_SECONDS
+from txigd.interfaces import IMappingObserver
+from txigd.limits import CALLBACK_CONNECTIONS_PER_PEER, SIGHTINGS, VERIFY_SECONDS
+from txigd.testing import Entry
+from txigd.upnp.control import soap
+
+HOST = "0a1b2c3d"
+GAME = PortMapping("UDP", 5000, description="game", any_port=True)
+CONNECTION = "urn:schemas-upnp-org:service:WANIPConnection:2"
+MEGABYTE = 1024 * 1024
+
+
+@implementer(IMappingObserver)
+class Observer:
+    def __init__(self) -> None:
+        self.heard: list[tuple[MappingState, int]] = []
+
+    def mapping_changed(self, held: Any, old: Any, new: Any) -> None:
+        self.heard.append((new.state, new.external_port))
+
+
+class AnyPortTests(SynchronousTestCase):
+    """AddAnyPortMapping: the gateway picks (F36)."""
+
+    def setUp(self, version: int = 2) -> None:
+        self.clock = Clock()
+        self.router = MemoryGateway(self.clock, version=version)
+        self.lan = MemoryLAN(self.clock, self.router)
+        self.journal = Journal()
+        self.mappings = self.make()
+        self.neighbour(5000)
+
+    def make(self) -> Mappings:
+        books = Books(self.journal, self.clock.seconds)
+        made = Mappings(self.clock, HOST, books=books, random=Random(1))
+        made.attach(Connection(self.lan.proxy(self.router, "WANIPConnection"), US, udn="uuid:1"))
+        return made
+
+    def neighbour(self, port: int) -> None:
+        self.router.state.table.put(Entry("UDP", port, "192.168.1.99", port, "", "theirs"))
+
+    def hold(self) -> HeldMapping:
+        held = self.mappings.hold(GAME)
+        self.clock.advance(0)
+        return held
+
+    def wait(self, seconds: float, step: float = 5.0) -> None:
+        self.clock.pump([step] * round(seconds / step))
+
+    def ours(self) -> list[int]:
+        return [entry.external_port for entry in self.router.table if entry.internal_client == str(US)]
+
+    def test_F36_another_port_is_told_and_kept_for_seven_days(self) -> None:
+        told = Observer()
+        self.mappings.observe(told)
+        held = self.hold()
+        self.assertEqual((held.status.state, held.external_port), (MappingState.ACTIVE, 5001))
+        self.assertEqual(told.heard[-1], (MappingState.ACTIVE, 5001))
+        changes = len(told.heard)
+        self.assertEqual(self.lan.count("AddAnyPortMapping"), 1)
+        for _ in range(7):
+            self.wait(DAY_SECONDS, 15.0)
+            self.assertEqual((held.status.state, held.external_port, self.ours()), (MappingState.ACTIVE, 5001, [5001]))
+        self.assertEqual(self.lan.count("AddAnyPortMapping"), 1, "renewed where it is")
+        self.assertGreater(self.lan.count("AddPortMapping"), 7 * 24)
+        self.assertEqual(len(told.heard), changes)
+
+    def test_F36_the_port_is_tried_first_after_a_restart_of_either_side(self) -> None:
+        self.hold()
+        self.router.state.table.delete("UDP", 5000, "")
+        self.router.state.table.delete("UDP", 5001, "")
+        self.wait(VERIFY_SECONDS + 5)
+        self.assertEqual(self.ours(), [5001], "the router forgot it")
+        self.mappings = self.make()
+        held = self.hold()
+        self.assertEqual((held.external_port, self.ours()), (5001, [5001]), "we did")
+
+    def test_F36_F45_the_answer_got_lost(self) -> None:
+        """What the gateway picked stands in its table: it is found there by our tag, and no second one is made."""
+        self.router.faults["AddAnyPortMapping"] = "hang"
+        held = self.hold()
+        self.router.state.table.put(self.picked(40000))
+        self.wait(60)
+        self.assertEqual((held.status.state, held.external_port), (MappingState.ACTIVE, 40000))
+        self.assertEqual((self.ours(), self.lan.count("AddAnyPortMapping")), ([40000], 1))
+
+    def test_F36_F45_released_before_it_was_found(self) -> None:
+        self.router.faults["AddAnyPortMapping"] = "hang"
+        held = self.hold()
+        self.router.state.table.put(self.picked(40000))
+        gone = held.release()
+        self.wait(15)
+        self.successResultOf(gone)
+        self.assertEqual(self.ours(), [])
+
+    def test_F36_a_lost_question(self) -> None:
+        """Nothing came of it: from then on we pick."""
+        self.router.faults["AddAnyPortMapping"] = "hang"
+        held = self.hold()
+        self.wait(60)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+        self.assertGreaterEqual(held.external_port, 49152)
+        self.assertEqual((len(self.ours()), self.lan.count("AddAnyPortMapping")), (1, 1))
+
+    def test_B9_F36_a_port_that_is_none(self) -> None:
+        for port in ("0", "70000", "-1", "", "many"):
+            with self.subTest(port):
+                self.setUp()
+                octets = soap.response(CONNECTION, "AddAnyPortMapping", [("NewReservedPort", port)])
+                self.router.answers["AddAnyPortMapping"] = lambda asked, octets=octets: reply(200, octets)  # type: ignore[misc]
+                held = self.hold()
+                self.wait(60)
+                self.assertEqual(held.status.state, MappingState.ACTIVE)
+                self.assertGreaterEqual(held.external_port, 49152)
+
+    def test_F36_a_port_that_is_somebody_elses(self) -> None:
+        """The gateway says it reserved what the neighbour has: read back, and left alone."""
+        octets = soap.response(CONNECTION, "AddAnyPortMapping", [("NewReservedPort", "5000")])
+        self.router.answers["AddAnyPortMapping"] = lambda asked: reply(200, octets)
+        held = self.hold()
+        self.wait(600)
+        self.assertEqual(held.status.state, MappingState.CONFLICT)
+        self.assertEqual(self.lan.count("DeletePortMapping"), 0)
+        self.assertLessEqual(self.lan.count("AddAnyPortMapping"), 4)
+
+    def test_F36_no_port_left(self) -> None:
+        self.router.faults["AddAnyPortMapping"] = 728
+        self.assertEqual(self.hold().status.state, MappingState.REFUSED)
+
+    def test_F36_permanent_leases_only(self) -> None:
+        self.router.state.table.rules = replace(self.router.state.table.rules, permanent_leases_only=True)
+        held = self.hold()
+        self.assertEqual((held.status.state, held.status.lease_seconds), (MappingState.ACTIVE, 0))
+
+    def test_F36_a_gateway_of_version_1_picks_none(self) -> None:
+        self.setUp(version=1)
+        held = self.hold()
+        port = held.external_port
+        self.assertGreaterEqual(port, 49152)
+        self.wait(DAY_SECONDS, 15.0)
+        self.assertEqual((held.external_port, self.ours()), (port, [port]))
+        self.assertEqual(self.lan.count("AddAnyPortMapping"), 0)
+
+    def picked(self, port: int) -> Any:
+        return Entry("UDP", port, str(US), 5000, "", tag(HOST, "game"), expires=self.clock.seconds() + 3600)
+
+
+class BlockedTests(SynchronousTestCase):
+    def test_F59_after_a_pause_nothing_is_renewed_twice(self) -> None:
+        """Five seconds in which no timer ran, on either side of a renewal."""
+        clock = Clock()
+        router = MemoryGateway(clock)
+        lan = MemoryLAN(clock, router)
+        mappings = Mappings(clock, HOST, random=Random(1))
+        mappings.attach(Connection(lan.proxy(router, "WANIPConnection"), US))
+        held = [mappings.hold(PortMapping("TCP", 8000 + n, lease_seconds=120)) for n in range(8)]
+        clock.advance(0)
+        began = lan.count("AddPortMapping")
+        for second in range(0, 600, 5):
+            clock.advance(5)
+            self.assertEqual({one.status.state for one in held}, {MappingState.ACTIVE}, second)
+        renewals = lan.count("AddPortMapping") - began
+        self.assertLessEqual(renewals, 8 * (600 // 50))
+        self.assertGreaterEqual(renewals, 8 * (600 // 75))
+        self.assertEqual(len(router.table), 8)
+
+
+class AttackedTests(SynchronousTestCase):
+    """A child in a namespace of its own, with a simulated gateway and enemies on its loopback."""
+
+    def attacked(self, *words: str) -> dict[str, Any]:
+        namespace_or_skip()
+        done = subprocess.run(
+            [*ALONE, sys.executable, "-m", "tests.attacked", *words],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        if "skip" in told:
+            raise SkipTest(told["skip"])
+        self.assertEqual(told["errors"], [], "nothing is logged as an error")
+        return told
+
+    def test_F47_A3_a_flood_of_names(self) -> None:
+        """20,000 announcements of devices that do not exist; the gateway stays, its mapping is renewed."""
+        told = self.attacked("names")
+        self.assertGreater(told["heard"], 0)
+        self.assertLessEqual(told["sightings"], SIGHTINGS)
+        self.assertEqual((told["state"], told["lapses"]), ("active", 0))
+        self.assertGreater(told["renewals"], 0)
+        self.assertLess(told["grown"], 10 * MEGABYTE)
+
+    def test_F47_C2_C5_a_flood_of_notifies_and_connections(self) -> None:
+        """NOTIFYs of unknown SIDs on fresh connections, and as many idle connections as the kernel takes."""
+        told = self.attacked("notifies")
+        self.assertGreater(told["answered"], 100)
+        self.assertGreaterEqual(told["refused"], 100)
+        self.assertLessEqual(told["connections"], CALLBACK_CONNECTIONS_PER_PEER)
+        self.assertEqual((told["state"], told["lapses"]), ("active", 0))
+        self.assertGreater(told["renewals"], 0)
+        self.assertLess(told["grown"], 10 * MEGABYTE)
+
+    def test_F48_no_descriptor_is_left_for_those_who_connect(self) -> None:
+        """A limit of 64 and hundreds of connections: what goes out has its descriptors."""
+        told = self.attacked("limit")
+        self.assertEqual((told["state"], told["lapses"]), ("active", 0))
+        self.assertGreater(told["renewals"], 0)
+
+    def test_F48_no_descriptor_is_left_at_all(self) -> None:
+        """Another part of the program took every one: nothing falls over, and all is well when they are back."""
+        told = self.attacked("nothing-left")
+        self.assertEqual(told["state"], "active")
+        self.assertLess(told["turns"], 20_000, "no busy loop")
+        self.assertTrue(told["event"], "the listener hears again")
