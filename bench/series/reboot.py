@@ -79,7 +79,7 @@ def restart(lab: Lab, name: str, down: float, rules: Rules, witness: Witness) ->
     lab.kill_router(name)
     flushed = rules.wait(lambda line: line.get("rules") == [], 5, after=killed)
     if flushed is None:
-        raise SystemExit(f"the rules were not flushed: {rules.lines[-3:]} {rules.noise}")
+        raise SystemExit(f"not flushed at {killed}: {[x for x in rules.lines if 'rules' in x][-4:]} {rules.noise}")
     time.sleep(down)
     lab.restart_router(name)
     source = lab.routers[name].lan_address

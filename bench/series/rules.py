@@ -35,7 +35,8 @@ def main(every: float) -> None:
         longest, before, looks = max(longest, began - before), began, looks + 1
         rules = read(done.stdout)
         if rules != last:
-            print(json.dumps({"at": began, "rules": rules}), flush=True)
+            # the end of the listing: nothing counts as back before it was seen
+            print(json.dumps({"at": time.monotonic(), "rules": rules}), flush=True)
             last = rules
         if began - told >= 1:
             print(json.dumps({"at": began, "looks": looks, "longest": round(longest, 3)}), flush=True)
