@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Any
+from unittest.mock import Mock
 
 from twisted.internet import reactor as installed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from tests.memory_lan import US, MemoryGateway
-from tests.test_control_point import ControlPointTestCase, hop
+from tests.memory_lan import US, MemoryDiscovery, MemoryGateway
+from tests.test_control_point import ControlPointTestCase, hop, link
 from tests.test_gateway import GatewayTestCase
 from txigd.errors import ActionNotOffered, NoService
 from txigd.igd.control_point import ControlPoint
@@ -18,9 +20,11 @@ from txigd.igd.link_config import EthernetLink
 from txigd.igd.mapping import PortMapping
 from txigd.igd.ranking import ranking
 from txigd.igd.traffic import TrafficCounters
-from txigd.limits import BYEBYE_PROBE_SECONDS, TRAFFIC_SECONDS
+from txigd.limits import BYEBYE_PROBE_SECONDS, LINK_POLL_SECONDS, TRAFFIC_SECONDS
 from txigd.testing import SimulatedGateway
+from txigd.upnp import control_point
 from txigd.upnp.description import device
+from txigd.upnp.discovery.targets import IGD_TARGETS
 
 reactor: Any = installed
 WEB = PortMapping("TCP", 8080, description="web")
@@ -162,6 +166,60 @@ class RankingTests(ControlPointTestCase):
         self.successResultOf(gateway.wan.refresh())
         (connection,) = ranking(self.point)[0].connections
         self.assertEqual(connection.meaning, "not connected")
+
+
+class SourceTests(ControlPointTestCase):
+    """What the control point hears besides SSDP: a minissdpd, and multicast events."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.asking: list[Deferred[Any]] = []
+        self.recalled: list[Any] = []
+        self.targets: object = None
+        case = self
+
+        class Remembering:
+            def __init__(self, clock: object, *, targets: object) -> None:
+                case.targets = targets
+
+            def ask(self, links: object) -> Deferred[Any]:
+                case.asking.append(Deferred())
+                return case.asking[-1]
+
+        self.patch(control_point, "MiniSSDPd", Remembering)
+
+        def recall(discovery: object, remembered: object) -> None:
+            self.recalled.append(remembered)
+
+        MemoryDiscovery.recall = recall  # type: ignore[attr-defined]
+        self.addCleanup(delattr, MemoryDiscovery, "recall")
+
+    def test_what_a_minissdpd_remembers_is_taken(self) -> None:
+        self.point.start()
+        self.assertEqual(self.targets, IGD_TARGETS)
+        self.asking[0].callback(("remembered",))
+        self.assertEqual(self.recalled, [("remembered",)])
+
+    def test_nothing_remembered_is_nothing_said(self) -> None:
+        self.point.start()
+        self.asking[0].callback(())
+        self.assertEqual(self.recalled, [])
+
+    def test_F52_the_question_is_cancelled_at_stop(self) -> None:
+        self.point.start()
+        self.stop()
+        self.assertTrue(self.asking[0].called)
+        self.assertEqual(self.recalled, [])
+
+    def test_the_listener_for_events_follows_start_links_and_stop(self) -> None:
+        self.point.multicast = listener = Mock()
+        listener.stop.return_value = succeed(None)
+        self.point.start()
+        self.links = (link(address="192.168.1.8/24"),)
+        self.wait(LINK_POLL_SECONDS)
+        self.stop()
+        self.assertEqual([call[0] for call in listener.method_calls], ["set_links", "start", "set_links", "stop"])
+        self.assertEqual(listener.method_calls[2].args, (self.links,))
 
 
 class HookTests(GatewayTestCase):
