@@ -108,9 +108,16 @@ class LeaseTestCase(SynchronousTestCase):
         self.now = 0.0
         self.ports = iter(range(50_000, 60_000))
 
-    def lease(self, **fields):
+    def lease(self, on_record=lambda entry: False, **fields):
         wanted = PortMapping("TCP", 80, **{"description": "web", **fields})
-        return Lease(wanted, client=US, host_id=HOST, spread=lambda: 0.0, other_port=lambda: next(self.ports))
+        return Lease(
+            wanted,
+            client=US,
+            host_id=HOST,
+            spread=lambda: 0.0,
+            other_port=lambda: next(self.ports),
+            on_record=on_record,
+        )
 
     def run_to_rest(self, lease, steps=40):
         for _ in range(steps):
@@ -211,8 +218,9 @@ class HoldTests(LeaseTestCase):
         self.assertEqual(len(self.router.adds()), 2)
 
     def test_Q141_own_address_changed(self):
+        """What we made from our former address is on record; without a record it may be a cloned host's (CloneTests)."""
         self.router.put(80, "192.168.1.99", 80, OURS)
-        lease = self.lease()
+        lease = self.lease(on_record=lambda entry: entry.internal_client == "192.168.1.99")
         self.run_to_rest(lease)
         self.assertEqual(self.router.table[80].internal_client, str(US))
         self.assertState(lease, MappingState.ACTIVE)
@@ -382,6 +390,38 @@ class ReleaseTests(LeaseTestCase):
         lease.release()
         self.run_to_rest(lease)
         self.assertIn(80, self.router.table)
+
+    def test_an_entry_that_became_foreign_since_the_last_look_stays(self):
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.router.put(80, "192.168.1.200", 80, "other")
+        lease.release()
+        self.assertIsInstance(self.run_to_rest(lease), Done)
+        self.assertEqual(self.router.table[80].description, "other")
+
+    def test_what_cannot_be_read_any_more_is_deleted_all_the_same(self):
+        for readable in (True, False):
+            router = self.router = Router()
+            router.readable = readable
+            lease = self.lease()
+            self.run_to_rest(lease)
+            router.readable = False
+            lease.release()
+            self.assertIsInstance(self.run_to_rest(lease), Done)
+            self.assertEqual(router.table, {})
+
+
+class CloneTests(LeaseTestCase):
+    """Two hosts with one id, as virtual machines of one image have: our tag is on entries of the other one."""
+
+    def test_D5_the_entry_of_the_other_one_is_foreign(self):
+        self.router.put(80, "192.168.1.8", 80, OURS)
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.assertState(lease, MappingState.CONFLICT)
+        lease.release()
+        self.run_to_rest(lease)
+        self.assertEqual(self.router.table[80].internal_client, "192.168.1.8")
 
 
 FACTS = st.one_of(

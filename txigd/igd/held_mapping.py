@@ -90,6 +90,7 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             other_port=lambda: self._random.randint(*PORT_RANGE),
             external_port=self.status.external_port or self._books.journal.port_for(self.wanted),
             reserves=place.reserves,
+            on_record=lambda entry: any(record.matches(entry) for record in self._books.journal.entries(place.udn)),
         )
 
     async def _carry_out(self, place: Connection, lease: Lease, command: Command) -> Fact:

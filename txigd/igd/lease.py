@@ -73,6 +73,7 @@ class Lease:
     :param other_port: returns an external port to try after a conflict.
     :param external_port: the port chosen in an earlier life, tried first (Q140).
     :param reserves: whether the gateway offers AddAnyPortMapping.
+    :param on_record: whether we made an entry that bears our tag and leads to another address than ours.
     """
 
     def __init__(
@@ -85,11 +86,13 @@ class Lease:
         other_port: Callable[[], int],
         external_port: int = 0,
         reserves: bool = False,
+        on_record: Callable[[PortMappingEntry], bool] = lambda entry: False,
     ) -> None:
         self.wanted = wanted
         self.client = wanted.internal_client or client
         self._host_id = host_id
         self._spread = spread
+        self._on_record = on_record
         self._others = OtherPorts(other_port, offered=reserves)
         self._port = external_port or wanted.wanted_port
         self._ask_seconds = wanted.lease_seconds
@@ -104,6 +107,7 @@ class Lease:
         self._made = False
         self._unsure = False
         self._cleared = False
+        self._looked = False  # whether a refused renewal was followed by a look, once before each rest
         self._not_stored = 0
         self._failures = 0
         self.status = MappingStatus(MappingState.ADDING, self._port)
@@ -114,6 +118,7 @@ class Lease:
         if self._phase is _Phase.REST and now >= self._next_at:
             working = self.status.state in WORKING
             self._phase = _Phase.ADD if working and (self._due(now) or not self._readable) else self._first
+            self._looked = False
             self._seen_ours = False  # what was seen a while ago may be somebody else's by now
         if self._phase is _Phase.REST:
             return Rest(self._next_at)
@@ -159,15 +164,14 @@ class Lease:
             self._say(MappingState.LOST if self.status.state in WORKING else self.status.state, reason)
 
     def release(self) -> None:
-        """The mapping is no longer wanted: delete what is ours, then be done."""
+        """The mapping is no longer wanted: delete what is still ours, then be done."""
         if self._phase in (_Phase.LEAVE, _Phase.LEAVE_CHECK, _Phase.LEAVE_SEEK, _Phase.DONE):
             return
         if self._others.astray:
             self._phase = _Phase.LEAVE_SEEK
-        elif self._unsure:
-            self._phase = _Phase.LEAVE_CHECK
-        elif self._made or self.status.state in WORKING:
-            self._phase = _Phase.LEAVE
+        elif self._unsure or self._made or self.status.state in WORKING:
+            # what was read a while ago may be somebody else's by now; where nothing can be read, our own word counts
+            self._phase = _Phase.LEAVE_CHECK if self._readable or self._unsure else _Phase.LEAVE
         else:
             self._finish()
 
@@ -179,7 +183,8 @@ class Lease:
     # -- reading --------------------------------------------------------------------------------------------------
     def _ours(self, entry: PortMappingEntry) -> bool:
         if is_ours(entry.description, self._host_id):
-            return True
+            # two hosts may have one id (cloned machines), not one address; ours may have changed (F14)
+            return entry.internal_client.strip() == str(self.client) or self._on_record(entry)
         # Gateways that keep no description show it empty (or their own word, after we made the entry).
         return entry.leads_to(self.client, self.wanted.internal_port) and (self._made or not entry.description.strip())
 
@@ -243,7 +248,8 @@ class Lease:
         if fact.code == 718 and self._seen_ours and not self._cleared:
             self._cleared = True  # Q122, F32: our own old entry stands in the way
             self._phase = _Phase.CLEAR
-        elif fact.code == 718 and self._made and self._readable and not self._seen_ours:
+        elif fact.code == 718 and self._made and not self._looked:
+            self._looked = True
             self._phase = _Phase.CHECK  # a renewal: ours, or somebody else's by now?
         elif self._seen_ours or self._made or (self._unsure and not self._readable):
             # never another port while an entry of ours may be on this one: there would be two
@@ -307,7 +313,7 @@ class Lease:
     def _confirmed(self, fact: Found, now: float) -> None:
         entry = fact.entry
         if not entry.leads_to(self.client, self.wanted.internal_port):
-            if is_ours(entry.description, self._host_id) and not self._cleared:
+            if self._ours(entry) and not self._cleared:
                 self._cleared = True
                 self._phase = _Phase.CLEAR
             else:
@@ -341,6 +347,12 @@ class Lease:
 
     def _leave_found(self, fact: Found, now: float) -> None:
         if self._ours(fact.entry):
+            self._phase = _Phase.LEAVE
+        else:
+            self._finish()
+
+    def _leave_unseen(self, fact: Fact, now: float) -> None:
+        if self._made:
             self._phase = _Phase.LEAVE
         else:
             self._finish()
@@ -453,8 +465,8 @@ _STEPS: dict[tuple[_Phase, type], Callable[[Lease, Any, float], None]] = {
     (_Phase.CLEAR, Failed): Lease._read_failed,
     (_Phase.LEAVE_CHECK, Found): Lease._leave_found,
     (_Phase.LEAVE_CHECK, Missing): Lease._leave_done,
-    (_Phase.LEAVE_CHECK, Unreadable): Lease._leave_done,
-    (_Phase.LEAVE_CHECK, Failed): Lease._leave_done,
+    (_Phase.LEAVE_CHECK, Unreadable): Lease._leave_unseen,
+    (_Phase.LEAVE_CHECK, Failed): Lease._leave_unseen,
     (_Phase.LEAVE, Deleted): Lease._leave_done,
     (_Phase.LEAVE, Failed): Lease._leave_done,
 }
