@@ -119,3 +119,15 @@ class RefusedRenewalTests(LeaseTestCase):
         lease = self.lease(any_port=True)
         self.run_to_rest(lease)
         self.assertEqual(list(self.router.table), [50_000])
+
+    def test_D6_what_can_be_neither_renewed_nor_read_is_no_storm(self):
+        for code in (501, 718, 729):
+            with self.subTest(code=code):
+                self.setUp()
+                lease = self.lease(lease_seconds=100)
+                self.run_to_rest(lease)
+                self.router.deny["always"] = code
+                self.router.readable = False
+                self.router.log.clear()
+                self.pass_time(lease, 3600)
+                self.assertLess(len(self.router.log), 60)
