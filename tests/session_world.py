@@ -481,6 +481,7 @@ class World:
         """
         if self.trouble:
             raise Broken("\n".join(self.trouble))
+        journal = self.life.journal
         for gateway in self.gateways:
             targets = [(entry.protocol, entry.internal_port, entry.description) for entry in self.ours(gateway)]
             if len(targets) != len(set(targets)):
@@ -488,7 +489,8 @@ class World:
             for (udn, port, protocol), entry in self.foreign.items():
                 if udn == gateway.udn and gateway.state.table.find(protocol, port) is not entry:
                     raise Broken(f"the neighbour's {entry} became {gateway.state.table.find(protocol, port)}")
-            known = {(one.protocol, one.external_port) for one in self.life.journal.entries(gateway.udn)}
+            # under the name that this place had when it was made: another box may stand there since
+            known = {(one.protocol, one.external_port) for udn in journal.udns for one in journal.entries(udn)}
             for entry in self.ours(gateway):
                 if (entry.protocol, entry.external_port) not in known:
                     raise Broken(f"not on record: {entry}")
@@ -526,7 +528,8 @@ class World:
 
     def _where(self) -> str:
         point = self.life.point
-        return f"current {point.current and point.current.location}, problems {point.last_error}, table {self.router.table}"
+        current = point.current and point.current.location
+        return f"current {current}, trouble {point.last_error}, table {self.router.table}"
 
     def check_left(self) -> None:
         """After a farewell without trouble, nothing of ours is left on the gateway in use."""
