@@ -291,7 +291,7 @@ def measure(days: float, seed: int = 1) -> Record:
         world.check()
     except Broken as error:
         broken = f"day {(world.clock.seconds() - start) / 86_400:.3f}"
-        record.notes += [str(error), *misfortune.lately]
+        record.notes += [*dict.fromkeys(str(error).splitlines()[:200]), *misfortune.lately]
     finally:
         world.close()
     record.figure("simulated days", (world.clock.seconds() - start) / 86_400, f">= {days:g}", not broken)
