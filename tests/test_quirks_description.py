@@ -206,6 +206,7 @@ class RankTests(ControlPointCase):
     def test_A4_F22_a_rogue_that_is_quicker_gets_no_request(self) -> None:
         self.point = self.with_pages(igd.ControlPoint(self.clock))
         self.point.next_hops = (NextHop(ROUTER, "eth0"),)
+        self.point.routed = frozenset({"eth0"})
         rogue = "http://192.0.2.66:5000/rootDesc.xml"
         self.pages.pages = {ROOT: tree(), rogue: tree(udn="uuid:rogue", device_type=IGD1[:-1] + "2")}
         self.see(rogue, target=IGD1[:-1] + "2", udn="uuid:rogue")
@@ -219,6 +220,7 @@ class RankTests(ControlPointCase):
     def test_A4_the_same_name_from_elsewhere_gets_no_request(self) -> None:
         self.point = self.with_pages(igd.ControlPoint(self.clock))
         self.point.next_hops = (NextHop(ROUTER, "eth0"),)
+        self.point.routed = frozenset({"eth0"})
         self.pages.pages = {ROOT: tree()}
         before = self.see()
         self.pages.asked.clear()
@@ -233,6 +235,7 @@ class BootTests(ControlPointCase):
 
     def test_Q052_the_router_of_this_host_gets_a_minute_to_boot(self) -> None:
         self.point.next_hops = (NextHop(ROUTER, "eth0"),)
+        self.point.routed = frozenset({"eth0"})
         self.pages.pages = {ROOT: [Reply(200), Reply(404), ConnectFailed(), tree()]}
         self.see()
         asked = [len(self.pages.asked)]
@@ -244,6 +247,7 @@ class BootTests(ControlPointCase):
 
     def test_Q052_not_for_ever(self) -> None:
         self.point.next_hops = (NextHop(ROUTER, "eth0"),)
+        self.point.routed = frozenset({"eth0"})
         self.see()
         for _ in range(600):
             self.clock.advance(1)
