@@ -277,6 +277,18 @@ class CommandTests(TestCase):
             self.assertIn("released", child.out)
             self.assertEqual((len(router.mappings), router.subscribers, child.err), (0, (), ""))
 
+    async def test_a_second_interrupt_changes_nothing(self):
+        router = await self.gateway()
+        router.set_fault("UNSUBSCRIBE", "hang")  # makes the farewell last
+        child = self.start("map", "tcp:8080", "--hold")
+        await child.says("11.22.33.44:8080 -> ")
+        child.signal("TERM")
+        await child.says("released")
+        child.signal("TERM")
+        child.signal("INT")
+        self.assertEqual(await child.end(10), 0, child.err)
+        self.assertEqual((len(router.mappings), child.err), (0, ""))
+
     async def test_watch_tells_changes_as_lines_of_JSON(self):
         router = await self.gateway()
         child = self.start("watch", "--json", "--poll", "2")

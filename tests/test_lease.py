@@ -218,7 +218,7 @@ class HoldTests(LeaseTestCase):
         self.assertEqual(len(self.router.adds()), 2)
 
     def test_Q141_own_address_changed(self):
-        """What we made from our former address is on record; without a record it may be a cloned host's (CloneTests)."""
+        """What we made from our former address is on record; without one it may be a cloned host's (CloneTests)."""
         self.router.put(80, "192.168.1.99", 80, OURS)
         lease = self.lease(on_record=lambda entry: entry.internal_client == "192.168.1.99")
         self.run_to_rest(lease)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -72,6 +73,9 @@ def run(argv: Sequence[str]) -> int:
             return result if isinstance(result, Failure) else None
 
         def interrupted() -> Deferred[None] | None:
+            # timeout(1) sends two signals, and so do people: the farewell takes seconds at most, and happens once
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
             running.cancel()
             return None if finished.called else finished
 
