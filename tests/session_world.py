@@ -28,7 +28,7 @@ from txigd.igd.lease_facts import MappingState
 from txigd.igd.mapping import PortMapping, is_ours
 from txigd.interfaces import IExchange
 from txigd.limits import STATE_SAVE_SECONDS
-from txigd.testing import Entry, control
+from txigd.testing import Entry, Rules, control
 from txigd.testing.tree import Tree
 from txigd.upnp import addressing, control_point
 from txigd.upnp.addressing import Link, NextHop
@@ -312,11 +312,7 @@ class World:
         self.own = ADDRESSES[0]
         self.hop = HOPS[0]
         self.was_hop = {self.hop}
-        self.gateways = [
-            SessionGateway(self, HOPS[0], name="Router"),
-            SessionGateway(self, HOPS[1], udn="uuid:00000000-0000-0000-0000-000000000002", name="Other"),
-            SessionGateway(self, ROGUE, udn="uuid:00000000-0000-0000-0000-000000000666", name="Rogue"),
-        ]
+        self.gateways: list[SessionGateway] = []
         self.foreign: dict[tuple[str, int, str], Entry] = {}
         self.disk = b""
         self.wanted: list[PortMapping] = []
@@ -336,11 +332,19 @@ class World:
         globalLogPublisher.addObserver(observer)
         self._ground.callback(globalLogPublisher.removeObserver, observer)
         self.life: Life
+
+    def make(self, rules: Rules) -> None:
+        """Let there be gateways with these rules, and a first life."""
+        for number, (address, name) in enumerate(zip((*HOPS, ROGUE), ("Router", "Other", "Rogue"), strict=True), 1):
+            udn = f"uuid:00000000-0000-0000-0000-{number:012d}"
+            self.gateways.append(SessionGateway(self, address, udn=udn, name=name, version=rules.version))
+            self.gateways[-1].state.table.rules = rules
         self.begin()
 
     def close(self) -> None:
         """Take the patches away."""
-        self.life.kill()
+        if self.gateways:
+            self.life.kill()
         self._ground.close()
 
     def begin(self) -> None:
@@ -481,6 +485,8 @@ class World:
         """
         if self.trouble:
             raise Broken("\n".join(self.trouble))
+        if not self.gateways:
+            return
         journal = self.life.journal
         for gateway in self.gateways:
             targets = [(entry.protocol, entry.internal_port, entry.description) for entry in self.ours(gateway)]
@@ -521,10 +527,18 @@ class World:
             taken = (router.udn, held.wanted.wanted_port, held.wanted.protocol) in self.foreign
             if held.status.state is MappingState.CONFLICT and taken:
                 continue
+            if held.status.state is MappingState.REFUSED and self._must_refuse(held.wanted):
+                continue
             if held.status.state is not MappingState.ACTIVE:
                 raise Broken(f"{held.wanted} is {held.status} at {now}; {self._where()}")
             if [(one.external_port, one.internal_client) for one in entries] != [(held.external_port, self.own)]:
                 raise Broken(f"{held.wanted} is {held.status}, but there is {entries}")
+
+    def _must_refuse(self, wanted: PortMapping) -> bool:
+        """Whether no gateway with these rules would map it."""
+        rules = self.router.state.table.rules
+        full = len(self.router.table) >= rules.capacity
+        return full or (rules.same_port_only and wanted.internal_port != wanted.wanted_port)
 
     def _where(self) -> str:
         point = self.life.point

@@ -15,12 +15,20 @@ import traceback
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.session_world import ADDRESSES, HOPS, ROGUE, Broken, World
 from txigd import log
 from txigd.igd.mapping import PortMapping
+from txigd.testing import Rules
 
 SESSIONS = int(os.environ.get("TXIGD_SESSIONS", "0"))
 QUIET_SECONDS = 660.0
@@ -29,6 +37,16 @@ WANTED = (
     PortMapping("UDP", 5000, description="game", any_port=True, lease_seconds=600),
     PortMapping("TCP", 9000, 9001, description="long", lease_seconds=0),
     PortMapping("TCP", 7000, description="short", lease_seconds=60),
+)
+KINDS = (
+    Rules(),
+    Rules(version=1),
+    Rules(version=1, permanent_leases_only=True),
+    Rules(version=1, extends=False),
+    Rules(renewal_code=718),
+    Rules(max_lease=120),
+    Rules(same_port_only=True),
+    Rules(capacity=3),
 )
 FAULTS = ("hang", "refuse", "lost", "html", 501, 402, 714, 718, 725, 728, 401)
 NAMES = (
@@ -50,6 +68,12 @@ class Session(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
         self.broken = False
+
+    @initialize(kind=st.sampled_from(KINDS), wanted=st.lists(st.sampled_from(WANTED), unique=True, min_size=1))
+    def gateways(self, kind: Rules, wanted: list[PortMapping]) -> None:
+        """All gateways are of one kind."""
+        self.world.wanted = wanted
+        self.world.make(kind)
 
     # -- what users do -----------------------------------------------------------------------------------------------
     @rule(which=st.sampled_from(WANTED))
@@ -220,7 +244,7 @@ class Session(RuleBasedStateMachine):
     def teardown(self) -> None:
         world = self.world
         try:
-            if self.broken:
+            if self.broken or not world.gateways:
                 return
             world.heal()
             for _ in range(int(QUIET_SECONDS / 60)):
