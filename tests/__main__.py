@@ -35,7 +35,8 @@ def count(lines: Sequence[str]) -> tuple[int, int, int]:
 
 def lanes() -> list[list[str]]:
     """What each of the two lanes runs: all of tests/, each module once."""
-    alone, together = ["tests.lab", "tests.peers"], []
+    alone: list[str] = ["tests.lab", "tests.peers"]
+    together: list[str] = []
     for file in sorted(HERE.glob("test_*.py")):
         lane = alone if NAMESPACES.search(file.read_text(encoding="utf-8")) else together
         lane.append(f"tests.{file.stem}")
