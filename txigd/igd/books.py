@@ -58,6 +58,7 @@ class Books:
         """
         table: list[PortMappingEntry] | None = None
         complete = False
+        before = self.journal.entries(connection.udn)
         try:
             table, complete = await connection.table()
         except (ActionError, ActionNotOffered, HTTPStatusError, BadReply):
@@ -77,7 +78,9 @@ class Books:
         for adoption in found.adopt:
             self.journal.keep_port(adoption.wanted, adoption.entry.external_port)
         for record in found.forget:
-            self.journal.deleted(connection.udn, record.slot)
+            # what was written down while the table was read may have come too late for the reading
+            if any(record is one for one in before):
+                self.journal.deleted(connection.udn, record.slot)
         for entry in found.delete:
             await self._remove(connection, entry, check=table is not None)
 
