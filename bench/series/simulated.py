@@ -28,6 +28,7 @@ from tests.memory_lan import MemoryCallbacks, MemoryPath
 from tests.session_world import ADDRESSES, Broken, SessionGateway, World
 from txigd import log
 from txigd.igd.mapping import PortMapping
+from txigd.testing import Rules
 from txigd.upnp.url import IPAddress
 
 from .record import Record, slope
@@ -274,6 +275,7 @@ def measure(days: float, seed: int = 1) -> Record:
     broken = ""
     with mock.patch.object(session_world, "MemoryCallbacks", Callbacks):
         world = World()
+        world.make(Rules())
     misfortune = Misfortune(world, random.Random(seed))
     counts: list[Counter[str]] = []
     began, start = time.monotonic(), world.clock.seconds()
