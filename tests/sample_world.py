@@ -1,7 +1,8 @@
 """``python -m tests.sample_world LINK STEPS COMMAND...``: one program in a LAN of its own, with a simulated gateway.
 
-Run inside a fresh network namespace (``unshare -Urn``). STEPS is JSON: pairs of a pattern to wait for in what the
-program says, and what then happens: a verb of the gateway with its arguments, or a signal for the program.
+Run inside a fresh network namespace (``unshare -Urn``). With an empty LINK nobody finds the gateway. STEPS is JSON:
+pairs of a pattern to wait for in what the program says, and what then happens: a verb of the gateway with its
+arguments, or a signal for the program.
 """
 
 from __future__ import annotations
@@ -68,7 +69,11 @@ ACTIONS = {"observed": observed, "echoed": echoed}
 
 async def main(reactor: Any, link: str, steps: list[list[str]], command: list[str]) -> None:
     router = SimulatedGateway(
-        reactor, link=link, address=GATEWAY if link == LINK else "127.0.0.1", wan_address=WAN_ADDRESS
+        reactor,
+        link=link or "lo",
+        address=GATEWAY if link == LINK else "127.0.0.1",
+        wan_address=WAN_ADDRESS,
+        ssdp=bool(link),  # a program that brings its own gateway is not to find ours
     )
     await router.start()
     case: Any = _Case()

@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.child import NO_NETWORK, ROOT, namespace_or_skip
 from txigd.cli import arguments
 from txigd.cli.commands import COMMANDS
 from txigd.service import Options
+from txigd.testing import FAULTS, SimulatedGateway
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 FENCE = re.compile(r"(?P<before>[^\n]*)\n```(?P<language>\w+)\n(?P<text>.*?)^```$", re.S | re.M)
 MARK = re.compile(r"<!-- sample: (\w+) -->")
-WITH_SAMPLES = ("README.md", "docs/tutorial.md")
+WITH_SAMPLES = ("README.md", "docs/tutorial.md", "docs/events.md", "docs/testing-your-app.md")
 
 # What happens to each program: (link of the gateway, steps for tests.sample_world, what must be said in this order)
 SAMPLES: dict[str, tuple[str, list[tuple[str, str]], list[str]]] = {
@@ -58,7 +60,24 @@ SAMPLES: dict[str, tuple[str, list[tuple[str, str]], list[str]]] = {
             "now reachable at 11.22.33.50",
         ],
     ),
-    "test_reachable": ("lo", [], ["test_mapped_and_told ...", "PASSED (successes=1)"]),
+    "test_reachable": ("", [], ["test_mapped_and_told ...", "PASSED (successes=1)"]),
+    "listener": (
+        "lo",
+        [
+            ("", "observed"),
+            ("", "change_address 11.22.33.50"),
+            ("the address is 11.22.33.50", "drop_wan"),
+            ("the line fell", "INT"),
+        ],
+        ["found Simulated gateway - Connected, 11.22.33.44 (public)", "the address is 11.22.33.50", "the line fell"],
+    ),
+    "waiting": (
+        "lo",
+        [("now: Connected, 11.22.33.44", "drop_wan"), ("down: Disconnected", "restore_wan")],
+        ["now: Connected, 11.22.33.44 (public)", "down: Disconnected", "up: Connected, 11.22.33.44 (public)"],
+    ),
+    "test_bad_days": ("", [], ["test_a_new_address ...", "PASSED (successes=5)"]),
+    "scripted": ("", [], ["no gateway:", "Please log in", "it was asked: GET /rootDesc.xml HTTP/1.1"]),
 }
 
 
@@ -151,6 +170,63 @@ class SampleTests(SynchronousTestCase):
 
     def test_sample_test_reachable(self):
         self.run_sample("test_reachable")
+
+    def test_sample_listener(self):
+        self.run_sample("listener")
+
+    def test_sample_waiting(self):
+        self.run_sample("waiting")
+
+    def test_sample_test_bad_days(self):
+        self.run_sample("test_bad_days")
+
+    def test_sample_scripted(self):
+        self.run_sample("scripted")
+
+
+class OperationsTests(SynchronousTestCase):
+    """docs/operations.md and docs/testing-your-app.md against the program."""
+
+    def unit(self) -> str:
+        [unit] = [fence["text"] for fence in fences(ROOT / "docs/operations.md") if fence["language"] == "ini"]
+        return unit
+
+    def test_every_option_of_the_daemon_is_there(self):
+        page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+        options = Options()
+        for name in sorted({*options.longOpt}):
+            name = name.rstrip("=")
+            if name not in ("version", "help"):
+                self.assertIn(f"`--{name}", page)
+
+    def test_D4_the_unit_asks_for_no_privilege_and_is_one_that_systemd_reads(self):
+        unit = self.unit()
+        for line in (
+            "DynamicUser=yes",
+            "NoNewPrivileges=yes",
+            "CapabilityBoundingSet=\n",
+            "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK",
+            "MemoryMax=128M",
+            "TasksMax=",
+        ):
+            self.assertIn(f"\n{line}", unit)
+        verify = shutil.which("systemd-analyze")
+        if verify is None:
+            raise SkipTest("needs systemd-analyze (Debian: systemd)")
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        daemon = folder.resolve() / "twistd"
+        daemon.write_text("#!/bin/sh\n", encoding="ascii")
+        daemon.chmod(0o755)
+        file = folder / "txigd.service"
+        file.write_text(unit.replace("/opt/txigd/bin/twistd", str(daemon)), encoding="utf-8")
+        done = subprocess.run([verify, "verify", str(file.resolve())], capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+
+    def test_every_fault_and_profile_is_there(self):
+        page = (ROOT / "docs/testing-your-app.md").read_text(encoding="utf-8")
+        for word, says in (*FAULTS.items(), *SimulatedGateway.profiles().items()):
+            self.assertIn(f"| `{word}` | {says} |", page)
 
 
 class CommandLineTests(SynchronousTestCase):
