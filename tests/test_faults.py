@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from tests.child import ALONE, ROOT, namespace_or_skip
 from tests.memory_lan import US, MemoryGateway, MemoryLAN, reply
+from tests.test_control_point import ControlPointTestCase
 from txigd.igd.books import Books
 from txigd.igd.connection import Connection
 from txigd.igd.held_mapping import HeldMapping
@@ -27,12 +28,19 @@ from txigd.igd.lease_facts import MappingState
 from txigd.igd.mapping import PortMapping, tag
 from txigd.igd.mappings import Mappings
 from txigd.igd.other_ports import DAY_SECONDS
-from txigd.interfaces import IMappingObserver
-from txigd.limits import CALLBACK_CONNECTIONS_PER_PEER, SIGHTINGS, VERIFY_SECONDS
+from txigd.interfaces import IMappingObserver, IWANObserver
+from txigd.limits import (
+    CALLBACK_CONNECTIONS_PER_PEER,
+    POLL_SECONDS,
+    RETRY_CEILING_SECONDS,
+    SIGHTINGS,
+    VERIFY_SECONDS,
+)
 from txigd.testing import Entry
 from txigd.upnp.control import soap
 
 HOST = "0a1b2c3d"
+WEB = PortMapping("TCP", 8080, description="web")
 GAME = PortMapping("UDP", 5000, description="game", any_port=True)
 CONNECTION = "urn:schemas-upnp-org:service:WANIPConnection:2"
 MEGABYTE = 1024 * 1024
@@ -171,6 +179,162 @@ class AnyPortTests(SynchronousTestCase):
 
     def picked(self, port: int) -> Any:
         return Entry("UDP", port, str(US), 5000, "", tag(HOST, "game"), expires=self.clock.seconds() + 3600)
+
+
+class FakeDeviceTests(ControlPointTestCase):
+    """The whole control point against a gateway in memory that does what gateways do."""
+
+    def rules(self, **changed: Any) -> None:
+        table = self.router.state.table
+        table.rules = replace(table.rules, **changed)
+
+    def held(self, wanted: PortMapping = WEB) -> HeldMapping:
+        self.found()
+        held = self.point.mappings.hold(wanted)
+        self.clock.advance(0)
+        return held
+
+    def test_F28_every_special_address_is_called_by_its_class(self) -> None:
+        classes = {
+            "10.1.2.3": "private",
+            "172.16.4.4": "private",
+            "192.168.0.9": "private",
+            "100.64.0.7": "cgnat",
+            **dict.fromkeys(
+                ("0.1.2.3", "127.0.0.1", "169.254.3.3", "192.0.0.8", "192.0.2.9", "198.18.0.1"), "reserved"
+            ),
+            **dict.fromkeys(("198.51.100.1", "203.0.113.1", "224.0.0.1", "240.0.0.1"), "reserved"),
+        }
+        self.assertEqual(len(classes), 14)
+        gateway = self.found()
+        for address, name in classes.items():
+            with self.subTest(address):
+                self.router.state.line.address = address
+                self.successResultOf(gateway.external_ip())
+                self.assertEqual(gateway.wan.status.address_class.value, name)
+                self.assertEqual(gateway.wan.status.double_nat, name in ("private", "cgnat"))
+        self.router.state.line.address = "0.0.0.0"
+        self.assertIsNone(self.successResultOf(gateway.external_ip()))
+
+    def test_F27_a_second_NAT_is_told_and_mapped_all_the_same(self) -> None:
+        self.router.state.line.address = "10.1.2.3"
+        held = self.held()
+        gateway = self.point.current
+        assert gateway is not None
+        self.assertTrue(gateway.wan.status.double_nat)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+
+    def test_F27_a_gateway_that_refuses_behind_a_second_NAT(self) -> None:
+        self.router.state.hide_private_address = True
+        self.router.state.line.address = "10.1.2.3"
+        held = self.held()
+        self.assertEqual(held.status.state, MappingState.REFUSED)
+        self.assertIn("501", held.status.reason)
+        self.wait(600, 1)
+        self.assertLess(self.lan.count("AddPortMapping"), 20)
+        self.router.state.line.address = "11.22.33.44"
+        self.wait(RETRY_CEILING_SECONDS * 1.2, 1)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+
+    def test_F32_718_against_our_own_old_entry(self) -> None:
+        """The gateway takes no renewal: our entry is taken away and made again, nobody else's."""
+        self.rules(renewal_code=718)
+        self.router.foreign(9999)
+        held = self.held(PortMapping("TCP", 8080, lease_seconds=600))
+        self.wait(600, 1)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+        deleted = [asked.arguments["NewExternalPort"] for asked in self.lan.asked if asked.name == "DeletePortMapping"]
+        self.assertEqual(set(deleted), {"8080"})
+        self.assertLessEqual(len(deleted), 2, "one for each renewal")
+        self.assertEqual(len(self.router.table), 2)
+
+    def test_F33_permanent_leases_only(self) -> None:
+        self.router = MemoryGateway(self.clock, version=1)
+        self.lan.gateways[:] = [self.router]
+        self.rules(permanent_leases_only=True)
+        held = self.held()
+        self.assertEqual((held.status.state, held.status.lease_seconds), (MappingState.ACTIVE, 0))
+        self.lan.asked.clear()
+        self.wait(VERIFY_SECONDS * 5, 1)
+        self.assertGreaterEqual(self.lan.count("GetSpecificPortMappingEntry"), 4)
+        self.assertEqual(self.lan.count("AddPortMapping"), 0)
+        self.stop()
+        self.assertEqual(self.router.table, [], "deleted at the end, since no lease ends it")
+
+    def test_F34_entries_vanish_long_before_their_lease(self) -> None:
+        """After ten minutes, whatever was asked: the gap is what lies between two looks."""
+        self.rules(lifetime_seconds=600)
+        self.held()
+        gap = longest = 0.0
+        for _ in range(2 * 3600):
+            self.clock.advance(1)
+            gap = 0.0 if self.router.table else gap + 1
+            longest = max(longest, gap)
+        self.assertLessEqual(longest, VERIFY_SECONDS + 2)
+        self.assertGreater(self.lan.count("AddPortMapping"), 10)
+
+    def test_F34_a_lease_is_shortened_in_silence(self) -> None:
+        self.rules(max_lease=120)
+        held = self.held()
+        for _ in range(3600):
+            self.clock.advance(1)
+            self.assertEqual((held.status.state, len(self.router.table)), (MappingState.ACTIVE, 1))
+
+    def test_F35_no_way_to_read_back(self) -> None:
+        for code in (401, 602):
+            with self.subTest(str(code)):
+                self.setUp()
+                self.router.faults["GetSpecificPortMappingEntry"] = code
+                held = self.held()
+                self.assertEqual(held.status.state, MappingState.UNVERIFIED)
+                self.wait(2 * 3600, 5)
+                self.assertEqual(held.status.state, MappingState.UNVERIFIED)
+                self.assertIn(self.lan.count("AddPortMapping"), (4, 5, 6), "at about half of each lease")
+                self.assertEqual(len(self.router.table), 1)
+                self.stop()
+                self.assertEqual(self.router.table, [])
+
+    def test_F37_606_is_tried_again_after_five_minutes_and_501_at_once(self) -> None:
+        for code, fewest, most in ((606, 2, 4), (501, 6, 12)):
+            with self.subTest(str(code)):
+                self.setUp()
+                self.router.faults["AddPortMapping"] = code
+                held = self.held()
+                self.assertIn(str(code), held.status.reason)
+                self.wait(620, 1)
+                self.assertEqual(held.status.state, MappingState.REFUSED)
+                self.assertTrue(fewest <= self.lan.count("AddPortMapping") <= most, self.lan.count("AddPortMapping"))
+                self.router.faults.clear()
+                self.wait(RETRY_CEILING_SECONDS * 1.2, 1)
+                self.assertEqual(held.status.state, MappingState.ACTIVE)
+
+    def test_F60_an_application_that_raises_everywhere(self) -> None:
+        """Every callback of an application raises: each is logged, and everything goes on."""
+
+        @implementer(IMappingObserver, IWANObserver)
+        class Bad:
+            def mapping_changed(self, held: Any, old: Any, new: Any) -> None:
+                raise ZeroDivisionError("mapping")
+
+            def wan_changed(self, old: Any, new: Any) -> None:
+                raise ZeroDivisionError("wan")
+
+        gateway = self.found()
+        gateway.wan.observe(Bad())
+        self.point.mappings.observe(Bad())
+        held = self.point.mappings.hold(WEB)
+        self.clock.advance(0)
+        self.router.cut()
+        self.wait(POLL_SECONDS + 5)
+        self.router.restore()
+        self.wait(POLL_SECONDS + 5)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+        self.assertTrue(gateway.wan.status.connected)
+        said = [str(failure.value) for failure in self.flushLoggedErrors(ZeroDivisionError)]
+        self.assertEqual(said.count("wan"), 2)
+        self.assertIn("mapping", said)
+        self.stop()
+        self.flushLoggedErrors(ZeroDivisionError)
 
 
 class BlockedTests(SynchronousTestCase):
