@@ -240,6 +240,14 @@ class CommandTests(TestCase):
         await self.gateway()
         self.assertIn("no mapping tcp:9; 'txigd list' shows", await self.txigd("unmap", "tcp:9", status=1))
 
+    async def test_Q132_unmap_leaves_another_program_of_this_host_alone(self):
+        router = await self.gateway()
+        router.add_foreign_mapping("TCP", 8080, internal_client="127.0.0.1", description="BitComet")
+        self.assertIn("('BitComet'), not to a mapping made here", await self.txigd("unmap", "tcp:8080", status=1))
+        self.assertEqual(len(router.mappings), 1)
+        await self.txigd("unmap", "tcp:8080", "--force")
+        self.assertEqual(len(router.mappings), 0)
+
     async def test_one_refusal_does_not_hide_what_was_made(self):
         router = await self.gateway()
         router.add_foreign_mapping("TCP", 8080)

@@ -23,7 +23,7 @@ from txigd.errors import ActionError, InvalidArgument, MappingError, Stopped
 from txigd.igd.control_point import ControlPoint, host_id
 from txigd.igd.gateway import Gateway
 from txigd.igd.lease_facts import MappingStatus
-from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
+from txigd.igd.mapping import TAG_PREFIX, PortMapping, PortMappingEntry, is_ours
 from txigd.limits import LEASE_SECONDS
 from txigd.upnp import addressing
 
@@ -191,7 +191,10 @@ async def unmap(reactor: Any, options: argparse.Namespace, report: Report) -> in
 
 
 def _may_delete(entry: PortMappingEntry, gateway: Gateway) -> bool:
-    return is_ours(entry.description, host_id()) or entry.internal_client == str(gateway.local_address)
+    """Made by txigd on this host, whichever process it was; another program's entry is foreign here too (Q132)."""
+    shown = entry.description.strip()
+    leads_here = entry.internal_client == str(gateway.local_address)
+    return is_ours(shown, host_id()) or (leads_here and (not shown or shown.startswith(TAG_PREFIX)))
 
 
 async def watch(reactor: Any, options: argparse.Namespace, report: Report) -> int:

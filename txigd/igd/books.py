@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from txigd import log
 from txigd.errors import ActionError, ActionNotOffered, BadReply, ExchangeError, HTTPStatusError, TxigdError
-from txigd.igd.connection import Connection
+from txigd.igd.connection import NO_ENTRY, Connection
 from txigd.igd.journal import Journal
 from txigd.igd.journal_entry import JournalEntry, slot_of
 from txigd.igd.lease_facts import Fact
@@ -91,8 +91,11 @@ class Books:
                 if (now.internal_client, now.internal_port) != (entry.internal_client, entry.internal_port):
                     return  # it changed hands since
             await connection.delete(entry.protocol, entry.external_port, entry.remote_host)
-        except ActionError:
-            pass  # gone already, or not ours to delete (Q135)
+        except ActionError as error:
+            if check and error.code not in NO_ENTRY:
+                # it is there: kept on record until it runs out (miniupnpd lets nobody delete for a former address)
+                _log.info("the gateway keeps a leftover: {error}", error=str(error))
+                return
         except TxigdError as error:
             _log.info("could not remove a leftover: {error}", error=str(error))
             return

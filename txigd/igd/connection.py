@@ -24,7 +24,7 @@ from txigd.igd.status import Reading
 from txigd.limits import MAPPING_LIST_SAFE, MAPPING_WALK
 from txigd.upnp.control.action import ServiceProxy
 
-_NO_ENTRY = frozenset({713, 714})
+NO_ENTRY = frozenset({713, 714})
 _UPTIMES = 2**31  # more is a negative number in disguise (Q150)
 
 
@@ -106,7 +106,7 @@ class Connection:
         try:
             entry = await self.entry(wanted.protocol, port, _remote(wanted))
         except ActionError as error:
-            return Missing() if error.code in _NO_ENTRY else Unreadable()
+            return Missing() if error.code in NO_ENTRY else Unreadable()
         except (HTTPStatusError, BadReply, ActionNotOffered):
             return Unreadable()
         except ExchangeError as error:
@@ -260,9 +260,9 @@ class Connection:
             except (ConnectFailed, ExchangeTimeout):
                 raise
             except (ActionError, ExchangeError) as error:
-                if index == 0 and not (isinstance(error, ActionError) and error.code in (*_NO_ENTRY, 402)):
+                if index == 0 and not (isinstance(error, ActionError) and error.code in (*NO_ENTRY, 402)):
                     raise
-                complete = isinstance(error, ActionError) and error.code in (*_NO_ENTRY, 402)
+                complete = isinstance(error, ActionError) and error.code in (*NO_ENTRY, 402)
                 break
             entry = _entry(told)
             if _place(entry) in found:  # the time left counts down, so whole entries would differ
