@@ -3,9 +3,9 @@
     python -m bench.series.address [--changes 100] [--drops 10]
 
 Several routers with one observing program each, in turn, so that no line changes so often that it counts as flapping.
-The clock starts before `ip addr` is called and stops when the observer is called with the new address. Each other
-change removes the old address first. miniupnpd sends no event of a link that goes down: polling by default finds it;
-drops begin at a random moment of the period.
+The clock starts when an `ip` that waits in the router is told and stops when the observer hears of the new address.
+Each other change removes the old address first. miniupnpd sends no event of a link that goes down: polling by default
+finds it; drops begin at a random moment of the period.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from tests.lab.lab import CLIENT, Lab
 
 from .record import RESULTS, Record, percentile
-from .witnesses import Witness, keep_log
+from .witnesses import Hand, Witness, keep_log
 
 ROUTERS = ("router", "second", "third", "fourth", "fifth")
 TURN_SECONDS = 22.0  # between two changes of one line: two are told of one that removes first, six in 60 s are a flap
@@ -36,25 +36,22 @@ def line(lab: Lab, name: str) -> Witness:
     return told
 
 
-def change(lab: Lab, name: str, told: Witness, address: str, *, old_first: bool) -> dict[str, Any]:
+def change(hand: Hand, told: Witness, address: str, *, old_first: bool) -> dict[str, Any]:
     """A row for one change of address."""
-    began = time.monotonic()
-    lab.change_address(address, name=name, old_first=old_first)
-    took = time.monotonic() - began
+    began = hand.change_address(address, old_first=old_first)
     heard = told.wait(lambda line: line["what"] == "wan" and line["ip"] == address, PATIENCE_SECONDS, after=began)
     told.look()
     callbacks = sum(line["what"] == "wan" and line["at"] >= began for line in told.lines)
     return {
-        "router": name,
+        "router": hand.router.name,
         "old_first": old_first,
         "seconds": round(heard["at"] - began, 3) if heard else None,
         "learned": heard["learned"] if heard else None,
         "callbacks": callbacks,
-        "ip_command": round(took, 3),
     }
 
 
-def drops(lab: Lab, lines: dict[str, Witness], chance: random.Random, count: int) -> list[dict[str, Any]]:
+def drops(hands: dict[str, Hand], lines: dict[str, Witness], chance: random.Random, count: int) -> list[dict[str, Any]]:
     """Rows for links that go down, and come up again."""
     rows: list[dict[str, Any]] = []
     while len(rows) < count:
@@ -62,8 +59,7 @@ def drops(lab: Lab, lines: dict[str, Witness], chance: random.Random, count: int
         began = {}
         for name in names:
             time.sleep(chance.uniform(0.0, 10.0))
-            began[name] = time.monotonic()
-            lab.drop_wan(name)
+            began[name] = hands[name].drop_wan()
         for name in names:
             heard = lines[name].wait(
                 lambda line: line["what"] == "wan" and not line["connected"], PATIENCE_SECONDS, after=began[name]
@@ -71,10 +67,7 @@ def drops(lab: Lab, lines: dict[str, Witness], chance: random.Random, count: int
             row = {"router": name, "drop": True, "learned": heard["learned"] if heard else None}
             row["seconds"] = round(heard["at"] - began[name], 3) if heard else None
             rows.append(row)
-        up = {}
-        for name in names:
-            up[name] = time.monotonic()
-            lab.restore_wan(name)
+        up = {name: hands[name].restore_wan() for name in names}
         for name, row in zip(names, rows[-len(names) :], strict=True):
             heard = lines[name].wait(
                 lambda line: line["what"] == "wan" and line["connected"], PATIENCE_SECONDS, after=up[name]
@@ -92,17 +85,18 @@ def measure(changes: int, drop_count: int, seed: int = 1, *, routers: int = len(
         for name in ROUTERS[1:routers]:
             lab.add_router(name)
         lines = {name: line(lab, name) for name in ROUTERS[:routers]}
+        hands = {name: Hand(lab, name) for name in lines}
         time.sleep(3)  # the first events
         last = dict.fromkeys(lines, 0.0)
         for run in range(changes):
             name = ROUTERS[run % routers]
             time.sleep(max(0.0, last[name] + TURN_SECONDS - time.monotonic()) + chance.uniform(0.0, 0.5))
             address = f"11.22.{40 + run % routers}.{2 + run % 250}"
-            row = change(lab, name, lines[name], address, old_first=bool(run // routers % 2))
+            row = change(hands[name], lines[name], address, old_first=bool(run // routers % 2))
             last[name] = time.monotonic()
             record.rows.append(row)
             print(row, flush=True)
-        dropped = drops(lab, lines, chance, drop_count)
+        dropped = drops(hands, lines, chance, drop_count)
         tracebacks = 0
         for name, told in lines.items():
             told.process.send_signal(signal.SIGTERM)

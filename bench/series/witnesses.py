@@ -93,6 +93,39 @@ class Rules(Witness):
         return sum(line.get("looks", 0) for line in self.lines)
 
 
+class Hand:
+    """An `ip` that waits in a router's host: what it is told happens at once, however long a start takes."""
+
+    def __init__(self, lab: Lab, router: str) -> None:
+        self.router = lab.routers[router]
+        self.process = lab.net.spawn(router, ["ip", "-force", "-batch", "-"], stdin=subprocess.PIPE)
+
+    def change_address(self, new: str, *, old_first: bool) -> float:
+        """The WAN gets another address; returns when it was told."""
+        add, remove = (
+            [f"addr add {new}/24 dev wan"],
+            [f"addr del {old}/24 dev wan" for old in self.router.wan_addresses],
+        )
+        lines = [*remove, *add] if old_first else [*add, *remove]
+        self.router.wan_addresses = [new]
+        return self._tell(*lines, "route replace default dev wan")
+
+    def drop_wan(self) -> float:
+        """The WAN link goes down; returns when it was told."""
+        return self._tell("link set wan down")
+
+    def restore_wan(self) -> float:
+        """It comes up again; returns when it was told."""
+        return self._tell("link set wan up", "route replace default dev wan")
+
+    def _tell(self, *lines: str) -> float:
+        assert self.process.stdin is not None
+        at = time.monotonic()
+        self.process.stdin.write("".join(f"{line}\n" for line in lines).encode())
+        self.process.stdin.flush()
+        return at
+
+
 def ear(lab: Lab) -> Witness:
     """An independent listener in the neighbour's host."""
     witness = Witness(lab, NEIGHBOUR, "ear", "ear", NEIGHBOUR_ADDRESS)
