@@ -1,4 +1,4 @@
-"""`python -m tests [--summary FILE] [--coverage] [TRIAL ARGUMENTS...]`: trial, with its count checked.
+"""`python -m tests [--summary FILE] [--coverage] [--short] [TRIAL ARGUMENTS...]`: trial, with its count checked.
 
 Trial calls a run without any test PASSED. Here that is a failure, and the last line is always
 `N passed, N failed, N skipped`, which --summary also writes to a file. All the tests run in two lanes at once: those
@@ -67,11 +67,15 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
     parser.add_argument("--summary", type=Path)
     parser.add_argument("--coverage", action="store_true")
+    parser.add_argument("--short", action="store_true", help="of those in namespaces, only the main job")
     options, names = parser.parse_known_args(argv)
     command = [sys.executable, "-m", "twisted.trial"]
     if options.coverage:
         command[1:] = ["-m", "coverage", "run", "-m", "twisted.trial"]
-    counts, well = run(command, lanes() if names in ([], ["tests"]) else [names])
+    wanted = lanes() if names in ([], ["tests"]) else [names]
+    if options.short and len(wanted) == 2:
+        wanted[1] = ["tests.lab.test_daemon", "tests.lab.test_seeds"]
+    counts, well = run(command, wanted)
     passed, failed, skipped = (sum(column) for column in zip(*counts, strict=True))
     text = f"{passed} passed, {failed} failed, {skipped} skipped"
     print(text)
