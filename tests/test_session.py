@@ -52,6 +52,7 @@ FAULTS = ("hang", "refuse", "lost", "html", 501, 402, 714, 718, 725, 728, 401)
 NAMES = (
     "*",
     "AddPortMapping",
+    "AddAnyPortMapping",
     "GetSpecificPortMappingEntry",
     "GetGenericPortMappingEntry",
     "DeletePortMapping",
@@ -73,6 +74,7 @@ class Session(RuleBasedStateMachine):
     def gateways(self, kind: Rules, wanted: list[PortMapping]) -> None:
         """All gateways are of one kind."""
         self.world.wanted = wanted
+        self.world.own_ports = {one.wanted_port for one in WANTED}
         self.world.make(kind)
 
     # -- what users do -----------------------------------------------------------------------------------------------
