@@ -121,6 +121,11 @@ class Source(SynchronousTestCase):
         }
         self.assertEqual(wanted - set(pure_modules()), set())
 
+    def test_every_logger_obeys_the_level_and_the_bound(self) -> None:
+        """One of Twisted's own would be heard at any --log-level, its debug lines as well."""
+        own = [path.name for path in sorted((ROOT / "txigd").rglob("*.py")) if "Logger(" in path.read_text()]
+        self.assertEqual(own, ["log.py"])
+
     def test_log_calls_carry_fields_and_never_ready_text(self) -> None:
         # Text of a device in a format string would be formatted again.
         formatted = re.compile(

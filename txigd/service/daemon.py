@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txigd import log
-from txigd.errors import TxigdError
+from txigd.errors import Stopped, TxigdError
 from txigd.igd.control_point import ControlPoint
 from txigd.igd.gateway import Gateway
 from txigd.igd.status import WANStatus
@@ -133,6 +133,8 @@ class Daemon(Service):
         _log.info("read the mappings again: {count} are wanted", count=len(wanted))
 
     def _none_yet(self, failure: Failure) -> None:
+        if failure.check(Stopped):
+            return  # the reactor ends: the control point hears of that first
         if failure.check(TxigdError) is None:
             _log.failure("looking for a gateway failed", failure=failure)
         elif self.running:

@@ -15,8 +15,8 @@ from typing import Any, Final, Literal, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
+from txigd import log
 from txigd.errors import (
     ActionError,
     ActionNotOffered,
@@ -36,7 +36,7 @@ from txigd.upnp.description.service import Action, Argument, ServiceDescription,
 from txigd.upnp.http_reply import Reply
 from txigd.upnp.url import DeviceURL, detours
 
-log = Logger()
+_log = log.logger("txigd.control")
 _T = TypeVar("_T")
 
 Capability = Literal["unknown", "works", "refused"]
@@ -122,7 +122,7 @@ class Caller:
             except HTTPStatusError as error:
                 detour = route.detour(error.status)
                 if detour is not None:
-                    log.debug(
+                    _log.debug(
                         "{action}: HTTP status {status}, trying {route}",
                         action=call.action,
                         status=error.status,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
+from txigd import log
 from txigd.errors import DescriptionError, ExchangeError, HTTPStatusError
 from txigd.interfaces import IExchange
 from txigd.limits import DESCRIPTION_OCTETS, HTTP_CONNECT_SECONDS, HTTP_TOTAL_SECONDS, SCPD_OCTETS
@@ -20,7 +20,7 @@ from txigd.upnp.description.device import Description, Service
 from txigd.upnp.description.service import ServiceDescription
 from txigd.upnp.url import DeviceURL
 
-_log = Logger()
+_log = log.logger("txigd.description")
 
 
 def fetch_description(

@@ -13,9 +13,8 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
-from txigd import limits
+from txigd import limits, log
 from txigd.errors import BadMessage, BadURL
 from txigd.upnp import url
 from txigd.upnp.addressing import Link, NextHop
@@ -30,6 +29,7 @@ from txigd.upnp.discovery.sources import Sources
 from txigd.upnp.discovery.targets import IGD_TARGETS, Targets
 from txigd.upnp.url import DeviceURL, IPAddress
 
+_log = log.logger("txigd.discovery")
 _LOCATED: Final = frozenset({Kind.ALIVE, Kind.UPDATE, Kind.ANSWER})
 
 
@@ -51,8 +51,6 @@ class Discovery:
     :param open_socket: makes the socket of an endpoint; raises OSError.
     :raises InvalidArgument: for a target or user agent that fits on no line.
     """
-
-    log = Logger()
 
     def __init__(
         self,
@@ -222,7 +220,7 @@ class Discovery:
             now = self._reactor.seconds()
             if self._fault_logged is None or now - self._fault_logged >= limits.LOG_AGAIN_SECONDS:
                 self._fault_logged = now
-                self.log.failure("a datagram from {sender!r} on {link} met a fault", sender=sender, link=link.name)
+                _log.failure("a datagram from {sender!r} on {link} met a fault", sender=sender, link=link.name)
 
     def _hear(self, endpoint: Endpoint, link: Link, datagram: bytes, host: str) -> None:
         now = self._reactor.seconds()
@@ -288,7 +286,7 @@ class Discovery:
         try:
             self._on_change(change)
         except Exception:
-            self.log.failure("on_change failed at {change!r}", change=change)
+            _log.failure("on_change failed at {change!r}", change=change)
 
     # -- expiry --------------------------------------------------------------------------------------------------------
 

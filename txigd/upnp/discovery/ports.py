@@ -17,14 +17,14 @@ from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.error import MessageLengthError
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorSocket, IReactorTime
 from twisted.internet.protocol import DatagramProtocol
-from twisted.logger import Logger
 
-from txigd import limits
+from txigd import limits, log
 from txigd.upnp.addressing import Link
 from txigd.upnp.discovery import sockets
 from txigd.upnp.discovery.sockets import Endpoint, Role
 from txigd.upnp.url import IPAddress, without_zone
 
+_log = log.logger("txigd.discovery")
 OpenSocket = Callable[[Endpoint, int], socket.socket]
 Needed = Callable[[Link], tuple[Endpoint, ...]]
 
@@ -43,8 +43,6 @@ class Ports:
     :param needed: the endpoints that a link needs.
     :param octets: of a datagram at most; one that is larger shows by having one octet more.
     """
-
-    log = Logger()
 
     def __init__(
         self,
@@ -239,7 +237,7 @@ class Ports:
         new = key not in self._problems
         self._problems[key] = text
         if new and self._may_log(text):
-            self.log.warn("{problem}", problem=text)  # noqa: G010 - Twisted's logger has no warning()
+            _log.warn("{problem}", problem=text)
 
     def _may_log(self, text: str) -> bool:
         now = self._reactor.seconds()

@@ -23,11 +23,11 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, resource, server
 from zope.interface import implementer
 
+from txigd import log
 from txigd.errors import BadMessage, NotificationRefused
 from txigd.limits import (
     CALLBACK_CONNECTIONS,
@@ -42,6 +42,7 @@ from txigd.upnp.eventing.gena import Envelope, read_envelope, read_values
 from txigd.upnp.eventing.request import BodyReader, Framing, HeadReader, Progress, RequestHead, framing
 from txigd.upnp.url import IPAddress
 
+_log = log.logger("txigd.eventing")
 _REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -124,7 +125,7 @@ class NotifyRequest(server.Request):
 
     def processingFailed(self, reason: Failure) -> object:
         """An error of ours is logged and answered without a word about it."""
-        Logger().failure("NOTIFY could not be answered", reason)
+        _log.failure("NOTIFY could not be answered", reason)
         self.setResponseCode(500)
         self.setHeader(b"content-length", b"0")  # type: ignore[no-untyped-call]
         self.write(b"")  # type: ignore[no-untyped-call]

@@ -13,9 +13,9 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txigd import log
 from txigd.errors import AddressingError, ConnectFailed, Stopped, SubscriptionError
 from txigd.interfaces import IExchange
 from txigd.limits import EVENT_CALLBACK_SECONDS, HTTP_TOTAL_SECONDS, SOAP_OCTETS, SUBSCRIBE_SECONDS, UNSUBSCRIBE_SECONDS
@@ -54,7 +54,7 @@ from txigd.upnp.eventing.subscription_facts import (
 from txigd.upnp.http_reply import Reply
 from txigd.upnp.url import IPAddress
 
-_log = Logger()
+_log = log.logger("txigd.eventing")
 
 
 class Subscriber:
