@@ -217,6 +217,8 @@ class Wire:
             answer = gateway.answer(asked, body)
         except ExchangeError as error:
             answer = error
+        if asked.name.endswith("PortMapping"):
+            self.world.looks()
         if answer is not None and not self.clock.dead:
             self.clock.callLater(world.latency / 2, self._answer, waiting, answer)
 
@@ -501,6 +503,13 @@ class World:
                 picked = entry.external_port not in self.own_ports  # by the gateway: on record with its answer
                 if (entry.protocol, entry.external_port) not in known and not picked:
                     raise Broken(f"not on record: {entry}")
+
+    def looks(self) -> None:
+        """The same in the middle of things: what does not hold is found at the next check."""
+        try:
+            self.check()
+        except Broken as broken:
+            self.trouble = [str(broken)]
 
     def heal(self) -> None:
         """Everything works from now on."""
