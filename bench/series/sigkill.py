@@ -79,8 +79,7 @@ class Kills:
         second = [*kept, *self.chance.sample([m for m in POOL if m not in first], 2), TAKEN]
         began = time.monotonic()
         killed = self.kill(self.start(first), began)
-        time.sleep(2 * LOOK_SECONDS)
-        before = self._mapped()
+        before = self._mapped(self.rules.fresh())
         daemon = self.start(second)
         settled = self._watch(second, time.monotonic())
         entries = table(self.lab)
@@ -99,8 +98,7 @@ class Kills:
         }
         row["exit"], row["farewell"] = daemon.end(signal.SIGTERM)
         row["farewell"] = round(row["farewell"], 3)
-        time.sleep(2 * LOOK_SECONDS)
-        row["left_by_sigterm"] = len(self._mapped())
+        row["left_by_sigterm"] = len(self._mapped(self.rules.fresh()))
         if row["left_by_sigterm"]:
             for entry in table(self.lab):
                 if entry["description"].startswith("txigd."):
@@ -109,17 +107,17 @@ class Kills:
         print(row, flush=True)
         keep_log(daemon.log, RESULTS / "logs", "sigkill.log")
 
-    def _mapped(self) -> list[str]:
+    def _mapped(self, rules: list[str]) -> list[str]:
         """What the rules lead to us, as ``tcp:INTERNAL``; from inside the firewall, so that nobody waits for it."""
-        rules = [rule.split() for rule in self.rules.now]
-        return sorted(f"{p.lower()}:{to.partition(':')[2]}" for p, _, to in rules if to.startswith(CLIENT_ADDRESS))
+        parts = [rule.split() for rule in rules]
+        return sorted(f"{p.lower()}:{to.partition(':')[2]}" for p, _, to in parts if to.startswith(CLIENT_ADDRESS))
 
     def _watch(self, wanted: list[str], began: float) -> float | None:
         """Seconds until exactly the wanted ones are there; None when they were not, after some patience."""
         names = sorted(mapping.removesuffix(":any") for mapping in wanted)
         all_there = None
         while True:
-            mapped, now = self._mapped(), time.monotonic()
+            mapped, now = self._mapped(self.rules.now), time.monotonic()
             if mapped == names:
                 return round(now - began, 2)
             if all_there is None and set(mapped) >= set(names):

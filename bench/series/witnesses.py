@@ -82,6 +82,11 @@ class Rules(Witness):
         line = self.wait(lambda line: wanted <= set(line.get("rules", ())), seconds, after=after)
         return None if line is None else float(line["at"])
 
+    def fresh(self, seconds: float = 15) -> list[str]:
+        """What a look shows that begins after this moment."""
+        self.wait(lambda line: "looks" in line, seconds, after=time.monotonic())
+        return self.now
+
     def longest_pause(self) -> float:
         """The longest time between two looks."""
         self.look()
