@@ -61,6 +61,7 @@ NAMES = (
     "GET",
 )
 LIES = ({"ConnectionStatus": "Disconnected"}, {"ExternalIPAddress": "6.6.6.6"}, {"PortMappingNumberOfEntries": "0"})
+seldom = st.sampled_from((False, False, False, True))  # a life that ends takes with it what might have gone wrong
 routers = st.sampled_from((0, 0, 0, 1, 2))
 
 
@@ -96,16 +97,20 @@ class Session(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.world.wait(seconds)
 
-    @rule(forget=st.booleans())
-    def kill(self, forget: bool) -> None:
+    @rule(forget=st.booleans(), now=seldom)
+    def kill(self, forget: bool, now: bool) -> None:
         """Killed, and started again with the same wishes or with fewer."""
+        if not now:
+            return
         self.world.life.kill()
         if forget and self.world.wanted:
             self.world.wanted.pop()
         self.world.begin()
 
-    @rule()
-    def stop(self) -> None:
+    @rule(now=seldom)
+    def stop(self, now: bool) -> None:
+        if not now:
+            return
         self.world.life.stop()
         self.world.begin()
 
