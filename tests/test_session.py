@@ -259,6 +259,9 @@ class Session(RuleBasedStateMachine):
                 world.wait(60)
                 world.check()
             world.check_wanted()
+            world.own = ADDRESSES[1 - ADDRESSES.index(world.own)]  # and once more in the life that went through it all
+            world.wait(400)
+            world.check_wanted()
             world.life.stop()
             world.check_left()
             if SESSIONS:
