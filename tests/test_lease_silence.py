@@ -36,6 +36,7 @@ class SilenceTests(LeaseTestCase):
         lease = self.lease()
         self.run_to_rest(lease)
         self.now = 1800.0
+        lease.learn(self.router.answer(lease.next(self.now), self.now), self.now)
         self.assertEqual(lease.next(self.now), Add(80, 3600))
         self.router.answer(lease.next(self.now), self.now)
         lease.learn(Failed("timed out"), self.now)

@@ -19,6 +19,7 @@ from twisted.logger import (
 )
 
 from txigd import log
+from txigd.errors import TxigdError
 from txigd.limits import LOG_CHARACTERS
 
 
@@ -68,8 +69,10 @@ class Report:
     def _print(self, line: str) -> None:
         try:
             print(line, flush=True)
-        except BrokenPipeError:
+        except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at its end
+            if not isinstance(error, BrokenPipeError):
+                raise TxigdError(f"cannot write the answer: {error.strerror}") from error
             self.on_unread()
 
     def failed(self, text: str, *, status: int = 1) -> int:

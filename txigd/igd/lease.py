@@ -117,7 +117,8 @@ class Lease:
         """The command to carry out now; its outcome comes back through :meth:`learn`."""
         if self._phase is _Phase.REST and now >= self._next_at:
             working = self.status.state in WORKING
-            self._phase = _Phase.ADD if working and (self._due(now) or not self._readable) else self._first
+            # A renewal reads first as well: the last look may be a minute old, and some gateways overwrite anything.
+            self._phase = self._first if not working else _Phase.CHECK if self._readable else _Phase.ADD
             self._looked = False
             self._seen_ours = False  # what was seen a while ago may be somebody else's by now
         if self._phase is _Phase.REST:
@@ -232,10 +233,7 @@ class Lease:
     # -- adding ---------------------------------------------------------------------------------------------------
     def _added(self, fact: Added, now: float) -> None:
         self._made, self._unsure = True, False
-        if self._readable:
-            self._phase = _Phase.CONFIRM
-        else:
-            self._settle(MappingState.UNVERIFIED, 0, "the gateway offers no way to read it back", now)
+        self._phase = _Phase.CONFIRM  # also where it could not be read last time: an error may have been a passing one
 
     def _add_failed(self, fact: Failed, now: float) -> None:
         self._unsure = True  # F45: it may have been applied; the next step reads before it writes
@@ -311,6 +309,7 @@ class Lease:
 
     # -- reading back ---------------------------------------------------------------------------------------------
     def _confirmed(self, fact: Found, now: float) -> None:
+        self._readable = True
         entry = fact.entry
         if not entry.leads_to(self.client, self.wanted.internal_port):
             if self._ours(entry) and not self._cleared:

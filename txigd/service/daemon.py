@@ -43,7 +43,7 @@ class Daemon(Service):
         self._state: StateFile | None = None
         self._told: set[str] = set()
         self._starting = False
-        self._failed = False
+        self._failed = ""
         self.control_point: ControlPoint | None = None
 
     def startService(self) -> None:
@@ -57,6 +57,9 @@ class Daemon(Service):
         self._starting = True
         Deferred.fromCoroutine(self._start()).addErrback(self._fell_over)
         self._starting = False
+        if self._failed and self._in_background():
+            # the process that the user started waits for word, and Twisted passes on nothing but an Exception
+            raise TxigdError(self._failed)
         if self._failed:
             raise SystemExit(1)
 
@@ -103,17 +106,23 @@ class Daemon(Service):
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
-        if self.control_point is not None:
-            await self.control_point.stop()
-        if self._simulated is not None:
-            await self._simulated.stop()
-        if self._state is not None:
-            self._state.close()
+        try:
+            if self.control_point is not None:
+                await self.control_point.stop()
+            if self._simulated is not None:
+                await self._simulated.stop()
+        finally:
+            if self._state is not None:
+                self._state.close()
         _log.info("stopped")
         log.bound_lines(False)
 
+    def _in_background(self) -> bool:
+        parent = getattr(self._options, "parent", None)
+        return parent is not None and not parent.get("nodaemon", True)
+
     def _listen_for_reload(self) -> None:
-        if self._options["map-file"] is not None and hasattr(signal, "SIGHUP"):
+        if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, lambda number, frame: self._reactor.callFromThread(self.reload))
 
     def reload(self) -> None:
@@ -145,7 +154,7 @@ class Daemon(Service):
             _log.error("cannot start: {problem}", problem=str(failure.value))
         else:
             _log.failure("the daemon failed to start", failure=failure)
-        self._failed = True
+        self._failed = str(failure.value) or "it failed to start"
         if not self._starting:
             self._reactor.stop()
 

@@ -25,6 +25,7 @@ from txigd.steady import SteadyReactor, steady
 from txigd.upnp import addressing
 from txigd.upnp.addressing import Link
 from txigd.upnp.devices import Devices
+from txigd.upnp.discovery.message import normal_udn
 from txigd.upnp.discovery.minissdpd import MiniSSDPd
 from txigd.upnp.discovery.multicast import Discovery
 from txigd.upnp.discovery.presence import Sighting
@@ -218,7 +219,15 @@ class ControlPoint(Devices, Service):
     def accepts(self, sighting: Sighting) -> bool:
         """Whether the description of what was sighted is to be fetched."""
         host = self.named.host if isinstance(self.named, DeviceURL) else self.named
-        return host is None or without_zone(sighting.location.host) == without_zone(host)
+        if host is None:
+            return True
+        if without_zone(sighting.location.host) != without_zone(host):
+            return False
+        if not host.is_loopback or not isinstance(self.named, DeviceURL):
+            return True
+        # on loopback one address is many devices: simulated ones that run side by side
+        known = {normal_udn(part.udn) for device in self.devices for part in device.description.root.walk()}
+        return sighting.location == self.named or not known.isdisjoint(sighting.udns)
 
     # -- links -------------------------------------------------------------------------------------------------------
     def _poll_links(self) -> None:

@@ -102,8 +102,8 @@ class Caller:
             raise ActionNotOffered(f"{service.service_type} has no control URL")
         body = soap.request(service_type, action, arguments)
         call = _Call(service_type, action, outputs, body, idempotent)
-        await self._turns.take()
         way = _Route(service.control_url, others=detours(service.control_url, service.directory))
+        await self._turns.take()
         running = Deferred.fromCoroutine(self._run(call, way, self._clock.seconds() + seconds))
         # No "finally": that would run as well when the garbage collector throws a suspended call away, and wake those
         # that are thrown away with it.
