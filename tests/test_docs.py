@@ -263,12 +263,14 @@ class CommandLineTests(SynchronousTestCase):
                         self.assertEqual(end.code or 0, 0)
 
     def test_make(self):
-        targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
+        patterns = tuple(re.findall(r"^([a-z]+-)%:", makefile, re.M))
         for page, command in typed():
             if command.startswith("make "):
                 with self.subTest(f"{page}: {command}"):
                     named = [word for word in shlex.split(command)[1:] if "=" not in word and not word.startswith("-")]
-                    self.assertLessEqual(set(named), targets)
+                    self.assertLessEqual({one for one in named if not one.startswith(patterns)}, targets)
 
     def test_links_between_pages_lead_somewhere(self):
         for page in PAGES:
