@@ -306,6 +306,26 @@ class MeterTests(SynchronousTestCase):
         self.assertEqual(self.gateway.asked.count("GetCommonLinkProperties"), 2, "the line may be another one")
         self.assertEqual(self.step(3000, 4000).rate, TrafficRate(100.0, 100.0))
 
+    def test_F16_a_reading_under_way_when_another_takes_over_counts_for_neither(self) -> None:
+        made = self.meter()
+        made.start()
+        self.gateway.answers["GetTotalBytesReceived"] = None
+        self.clock.advance(10)
+        (waiting,) = self.gateway.waiting
+        other = FakeGateway(GetCommonLinkProperties=properties(status="Down"))
+        other.count(900_000, 900_000)
+        made.use(proxy(other, self.clock))
+        waiting.callback(
+            Reply(200, body=soap.response(COMMON, "GetTotalBytesReceived", {"NewTotalBytesReceived": "3000"}))
+        )
+        self.clock.advance(0)
+        self.assertEqual(len(self.seen), 1)
+        self.clock.advance(10)
+        self.clock.advance(0)
+        self.assertEqual(self.seen[-1].counters, TrafficCounters(900_000, 900_000))
+        self.assertEqual((self.seen[-1].rate, self.seen[-1].totals), (TrafficRate(), TrafficCounters(0, 0)))
+        self.assertIs(self.seen[-1].link.up, False)
+
     def test_properties_are_read_seldom_and_after_an_event(self) -> None:
         made = self.meter(100.0)
         made.start()

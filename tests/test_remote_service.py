@@ -398,6 +398,21 @@ class EventTests(MemoryCase):
         self.assertEqual([one for one in self.web.asked if one[0] == "SUBSCRIBE"][-1], ("SUBSCRIBE", "/t/e"))
         self.assertEqual(len(self.callbacks.open_urls), 1)
 
+    def test_an_observer_that_leaves_when_it_is_told_of_a_restart(self) -> None:
+        for unwelcome in ("idle", "described"):
+            forget: list[Any] = []
+            service = self.make(document(service_entry(SAMPLE, "/s"))).service("Sample")
+
+            def on_state(state: str) -> None:
+                if forget and state == unwelcome:  # noqa: B023
+                    forget.pop()()  # noqa: B023
+
+            forget.append(service.observe_events(self.heard.append, on_state=on_state))
+            moved = device.parse(document(service_entry(SAMPLE, "/t")), self.location)
+            service.device.described_again(moved, US)
+            service.device.resubscribe()
+            self.assertEqual((self.web.count("SUBSCRIBE", "/t/e"), self.callbacks.open_urls), (0, []), unwelcome)
+
     def test_F14_our_address_changed(self) -> None:
         self.observe()
         self.device.moved(ipaddress.ip_address("192.168.1.8"))

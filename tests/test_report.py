@@ -106,6 +106,22 @@ class MaskTests(SynchronousTestCase):
         self.assertNotIn("a2ff:fe77", local)
         self.assertEqual(kept, ["fe80::1", "fd00::1"])
 
+    def test_a_mac_in_a_unique_local_address(self) -> None:
+        (out,) = mask(b"fd12:3456:789a:1:290:a2ff:fe77:777b")
+        self.assertTrue(out.startswith(b"fd12:3456:789a:1:"))
+        self.assertNotIn(b"a2ff:fe77", out)
+
+    def test_v4_inside_v6(self) -> None:
+        for private in (b"2002:5bb6:212c::1", b"2001:0:4136:e378:8000:63bf:a449:ded3"):
+            (out,) = mask(private)
+            self.assertFalse(set(private.split(b":")) & {b"5bb6", b"212c", b"a449", b"ded3"} & set(out.split(b":")))
+        (out,) = mask(b"::ffff:91.182.33.44")
+        self.assertTrue(out.startswith(b"::ffff:"))
+        masked = ipaddress.IPv6Address(out.decode()).ipv4_mapped
+        assert masked is not None
+        self.assertTrue(masked.is_global)
+        self.assertNotEqual(str(masked), "91.182.33.44")
+
     def test_texts_known_by_their_names(self) -> None:
         for before, secret, after in (
             (b"<u:X_AVM-DE_SSID>", b"Villa Kunterbunt", b"</u:X_AVM-DE_SSID>"),

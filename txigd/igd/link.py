@@ -201,6 +201,7 @@ class TrafficMeter:
         self._interval = interval_seconds
         self._traffic = Traffic()
         self._restarted = False
+        self._beginnings = 0
         self._properties_at: float | None = None
         self._watched: Watched[TrafficReading] = Watched(clock, TrafficReading())
         self._call: IDelayedCall | None = None
@@ -261,6 +262,7 @@ class TrafficMeter:
     def restarted(self) -> None:
         """The gateway rebooted or its connection was made anew: the next reading begins the count again (Q152)."""
         self._restarted = True
+        self._beginnings += 1
         self._properties_at = None
 
     def link_changed(self) -> None:
@@ -293,6 +295,7 @@ class TrafficMeter:
             _log.failure("reading the counters failed")
 
     async def _read_once(self) -> None:
+        beginnings = self._beginnings
         statistics = await self._interface.statistics()
         link, uptime = self.value.link, statistics.uptime_seconds
         try:
@@ -302,6 +305,9 @@ class TrafficMeter:
         except ExchangeError:
             if not statistics.counters.known:
                 raise
+        if beginnings != self._beginnings:  # asked before that: whose numbers these are, nobody knows
+            self._properties_at = None
+            return
         restarted, self._restarted = self._restarted, False
         rate = self._traffic.feed(
             statistics.counters,

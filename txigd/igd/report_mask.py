@@ -183,7 +183,7 @@ class Mask:
         address = ipaddress.IPv6Address(piece.decode("ascii"))
         self._wide.add(int(address))
         old = [int.from_bytes(address.packed[place : place + 2], "big") for place in range(0, 16, 2)]
-        kept = 4 if address.is_link_local else 0
+        kept = 4 if secrets.is_local_v6(address) else 0
         new = [self._hextet(tuple(old[: place + 1])) if place >= kept else old[place] for place in range(8)]
         left, double, right = piece.partition(b"::")
         heads, tails = left.split(b":"), right.split(b":")

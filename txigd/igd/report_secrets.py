@@ -27,8 +27,9 @@ DOTTED_MAC: Final = re.compile(rb"(?<![0-9a-f.])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-
 _HEX: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{12,}(?![0-9a-f])", _I)
 _QUAD: Final = re.compile(rb"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])")
 _V6: Final = re.compile(
-    rb"(?:(?<![0-9a-z:.])|(?<=[g-z]:))(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![0-9a-z]|:[0-9a-f:])", _I
+    rb"(?:(?<![0-9a-z:.])|(?<=[g-z]:))(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![0-9a-z]|\.[0-9]|:[0-9a-f:])", _I
 )
+_UNIQUE_LOCAL: Final = ipaddress.IPv6Network("fc00::/7")
 
 # Names of elements, keys and arguments whose text is nobody's business. They are matched at their end: a switch such as
 # SSIDBroadcastEnabled is none of them.
@@ -159,16 +160,22 @@ def is_public(numbers: tuple[int, ...]) -> bool:
 
 
 def telling_v6(octets: bytes) -> Iterator[Span]:
-    """IPv6 addresses that tell of somebody: global ones, and link-local ones made of a MAC or by chance."""
+    """IPv6 addresses that tell of somebody: global ones, local ones made of a MAC or by chance, wrapped IPv4 ones."""
     for found in _V6.finditer(octets):
         # a colon behind an address may be that of a sentence
         texts = (found[0], found[0][:-1]) if found[0].endswith(b":") else (found[0],)
         address = next(filter(None, map(_v6, texts)), None)
         if address is None or address.is_multicast:
             continue
-        has_own_part = address.is_link_local and int(address) & 0xFFFF_FFFF_FFFF_0000
-        if address.is_global or has_own_part:
+        has_own_part = is_local_v6(address) and int(address) & 0xFFFF_FFFF_FFFF_0000
+        # whether these two are global is a matter of the Python version; the public IPv4 address in them is not
+        if address.is_global or has_own_part or address.sixtofour is not None or address.teredo is not None:
             yield found.start(), found.start() + len(next(text for text in texts if _v6(text)))
+
+
+def is_local_v6(address: ipaddress.IPv6Address) -> bool:
+    """Link-local and unique local ones: the internet reaches neither, and their network tells of nobody."""
+    return address.is_link_local or address in _UNIQUE_LOCAL
 
 
 def _v6(text: bytes) -> ipaddress.IPv6Address | None:

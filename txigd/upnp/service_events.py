@@ -129,7 +129,8 @@ class ServiceEvents:
             return
         if self._subscriber is None or self._place() != self._heard_at:
             self._end()
-            self._begin()
+            if self._observers and self.state == "idle":
+                self._begin()
         elif self._opening is None:
             self._run(self._reopen(self._subscriber))
 
@@ -156,7 +157,8 @@ class ServiceEvents:
         self._doubted = False
         self._heard_at = self._place()
         self._show("described")
-        self._run(self._open())
+        if self._observers and self._opening is None:  # those who were told may have left, or begun again
+            self._run(self._open())
 
     def _run(self, opening: Coroutine[Deferred[Any], Any, None]) -> None:
         def done(result: object) -> None:
