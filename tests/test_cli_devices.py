@@ -173,6 +173,7 @@ class CommandTests(TestCase):
         self.assertIn(
             "write http://ADDRESS:PORT/PATH", await self.txigd("describe", "http://light.local/d.xml", status=2)
         )
+        self.assertIn("http://[fe80::1%LINK]:5/", await self.txigd("describe", "http://[fe80::1]:5/d.xml", status=2))
 
     async def test_call(self) -> None:
         light = self.light()

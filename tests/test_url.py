@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txigd.errors import BadURL
 from txigd.limits import LOCATION_OCTETS
-from txigd.upnp.url import DeviceURL, check_location, parse, resolve, unmapped, with_zone, without_zone
+from txigd.upnp.url import DeviceURL, check_location, parse, parse_named, resolve, unmapped, with_zone, without_zone
 
 SENDER = ipaddress.ip_address("192.168.1.1")
 LAN = [ipaddress.ip_network("192.168.1.0/24"), ipaddress.ip_network("fe80::/64")]
@@ -137,6 +137,16 @@ class HostRuleTests(SynchronousTestCase):
         self.assertEqual(url, DeviceURL(sender, 49153, "/rootDesc.xml"))
         self.assertNotEqual(url, DeviceURL(ipaddress.ip_address("fe80::1%lan1"), 49153, "/rootDesc.xml"))
         self.assertRaises(BadURL, check_location, "http://[fe80::1%lan0]/", sender=sender)
+
+    def test_a_user_may_write_the_zone(self) -> None:
+        zoned = DeviceURL(ipaddress.ip_address("fe80::1%lan0"), 49153, "/x")
+        for text in ("http://[fe80::1%lan0]:49153/x", " http://[fe80::1%25lan0]:49153/x "):
+            self.assertEqual(parse_named(text), zoned)
+            self.assertRaises(BadURL, parse, text)
+        self.assertEqual(parse_named("http://192.0.2.1/x%20y"), parse("http://192.0.2.1/x%20y"))
+        for text in ("http://[2001:db8::1%lan0]/", "http://[fe80::1%]/", "http://[fe80::1%a%b]/", "http://[fe80::1%a/b]/",
+                     "https://[fe80::1%lan0]/", "http://192.0.2.1%lan0/"):  # fmt: skip
+            self.assertRaises(BadURL, parse_named, text)
 
     def test_zone_stays_off_the_wire(self) -> None:
         url = DeviceURL(ipaddress.ip_address("fe80::1%lan0"), 49153, "/x")

@@ -27,7 +27,7 @@ from txigd.upnp.eventing.callback import CallbackServer
 from txigd.upnp.eventing.multicast_listener import MulticastListener
 from txigd.upnp.http import Exchange
 from txigd.upnp.remote_device import RemoteDevice, Tables, own_table
-from txigd.upnp.url import DeviceURL, IPAddress, parse, without_zone
+from txigd.upnp.url import DeviceURL, IPAddress, parse_named, without_zone
 
 _log = log.logger("txigd.control_point")
 
@@ -74,7 +74,7 @@ class Devices:
         return Deferred.fromCoroutine(self._named_device(location, seconds))
 
     async def _named_device(self, location: str | DeviceURL, seconds: float) -> RemoteDevice:
-        where = parse(location) if isinstance(location, str) else location
+        where = parse_named(location) if isinstance(location, str) else location
         known = self._device_at(where)
         if known is not None:
             return known

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from txigd.errors import BadURL, InvalidArgument
-from txigd.upnp.url import DeviceURL, IPAddress, parse
+from txigd.upnp.url import DeviceURL, IPAddress, parse_named
 
 
 def named_device(text: str) -> DeviceURL | IPAddress:
@@ -18,7 +18,7 @@ def named_device(text: str) -> DeviceURL | IPAddress:
     except ValueError:
         pass
     try:
-        return parse(text)
+        return parse_named(text)
     except BadURL as error:
         raise InvalidArgument(
             f"gateway {text!r}: {error}; write its address (192.168.1.1) or http://ADDRESS:PORT/PATH"

@@ -22,6 +22,7 @@ _FORM = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9.]+)(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<target>[/?].*)?"
 )
+_ZONE = re.compile(r"(?P<before>[^/]*://\[[0-9A-Fa-f:.]+)%(?:25)?(?P<zone>[A-Za-z0-9._-]{1,15})(?=\])")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _NETWORK_PATH = re.compile(r"//(\[|[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+([:/?]|$))")
 _FORBIDDEN = re.compile(r'[^!-~]|[\\<>"]')  # blanks, controls, non-ASCII, and what no URL may hold
@@ -102,6 +103,25 @@ def parse(text: str) -> DeviceURL:
         raise BadURL(f"no address of a host: {host}")
     target = match["target"] or "/"
     return DeviceURL(host, port, target if target.startswith("/") else "/" + target)
+
+
+def parse_named(text: str) -> DeviceURL:
+    """Read a URL that a user wrote: as :func:`parse`, and a link-local address may carry its zone.
+
+    ``http://[fe80::1%eth0]:5000/`` or, as RFC 6874 spells it, ``http://[fe80::1%25eth0]:5000/``. No device may name a
+    zone: to others than this host it means nothing.
+
+    :raises BadURL: as :func:`parse`, and for the zone of an address that has none.
+    """
+    text = text.strip()
+    match = _ZONE.match(text)
+    if match is None:
+        return parse(text)
+    url = parse(match["before"] + text[match.end() :])
+    zoned = replace(url, host=with_zone(url.host, match["zone"]))
+    if zoned == url:
+        raise BadURL(f"{url.host} is not link-local, so it has no zone: {text!r}")
+    return zoned
 
 
 def check_location(text: str, *, sender: IPAddress, networks: Sequence[IPNetwork] = ()) -> DeviceURL:
