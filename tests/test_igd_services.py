@@ -192,6 +192,14 @@ class ClassTests(SynchronousTestCase):
         self.assertIn("optional", services.WANIPConnection1.request_termination.__doc__ or "")
         self.assertIn(":ivar uptime: ui4; seconds.", services.StatusInfo.__doc__ or "")
 
+    def test_what_needs_TLS_says_so(self) -> None:
+        protection = services.DeviceProtection1
+        said = {name for name in protection.actions if "Needs TLS" in (getattr(protection, name).__doc__ or "")}
+        free = {"send_setup_message", "get_supported_protocols", "get_assigned_roles", "get_roles_for_action"}
+        self.assertEqual(said, set(protection.actions) - free)
+        others = [made for made in services.service_classes().values() if made is not protection]
+        self.assertFalse([made for made in others for name in made.actions if "TLS" in getattr(made, name).__doc__])
+
     def test_every_type_has_a_python_type(self) -> None:
         used = {v.data_type for entry in standards() for v in entry.description.variables.values()}
         self.assertEqual(set(PYTHON_TYPES) - {"ui1"}, used)

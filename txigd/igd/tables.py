@@ -20,6 +20,22 @@ from txigd.upnp.description.service import Action, Argument, ServiceDescription,
 
 _SERVICE_TYPE = re.compile(r":service:([A-Za-z0-9_-]+):([0-9]{1,3})\s*$", re.IGNORECASE)
 
+# Actions of DeviceProtection:1 whose caller must have shown a certificate: its roles and its login hang on that. All
+# others have the role Public, which suffices without TLS.
+NEEDS_TLS: Final = frozenset(
+    (
+        "GetUserLoginChallenge",
+        "UserLogin",
+        "UserLogout",
+        "GetACLData",
+        "AddIdentityList",
+        "RemoveIdentity",
+        "SetUserLoginPassword",
+        "AddRolesForIdentity",
+        "RemoveRolesForIdentity",
+    )
+)
+
 # Units and special values by state variable; what the documentation of an argument says beyond its type.
 NOTES: Final[Mapping[str, str]] = {
     "A_ARG_TYPE_LeaseTime": "seconds",

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from txigd.errors import ActionError, BadReply
 from txigd.igd.names import keyword_name, result_name, snake_case
-from txigd.igd.tables import NOTES, Standard, completed_table
+from txigd.igd.tables import NEEDS_TLS, NOTES, Standard, completed_table
 from txigd.limits import HTTP_TOTAL_SECONDS
 from txigd.upnp.control.action import ServiceProxy
 from txigd.upnp.description import datatypes
@@ -222,6 +222,12 @@ def _documentation(standard: Standard, action: TypedAction) -> str:
     service = f"{standard.name}:{standard.version}"
     need = "required of" if action.wire in standard.required else "optional for"
     lines = [f"{action.wire} of {service}, {need} the gateway.", ""]
+    if action.wire in NEEDS_TLS:
+        lines += [
+            "Needs TLS with a certificate of either side. It is sent by plain HTTP here: anybody on the LAN can read",
+            "it, and a gateway that keeps to the standard refuses it (606).",
+            "",
+        ]
     lines += [f":param {argument.name}: {argument.documentation}." for argument in action.inputs]
     lines.append(":param seconds: budget of the call once its turn has come.")
     if action.result is not None:
