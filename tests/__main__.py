@@ -46,19 +46,19 @@ def lanes() -> list[list[str]]:
 
 def run(command: Sequence[str], wanted: Sequence[Sequence[str]]) -> tuple[list[tuple[int, int, int]], bool]:
     """The counts of each lane, and whether all ended well. Prints one lane after the other."""
-    outputs = [tempfile.TemporaryFile("w+", errors="replace") for _ in wanted]  # noqa: SIM115 - closed below
-    started = [
-        subprocess.Popen([*command, "--temp-directory", f"_trial_temp-lane{number}", *names], stdout=output)
-        for number, (names, output) in enumerate(zip(wanted, outputs, strict=True))
-    ]
     counts = []
-    for process, output in zip(started, outputs, strict=True):
-        process.wait()
-        with output:
-            output.seek(0)
-            lines = output.read().splitlines()
-        print("\n".join(lines), flush=True)
-        counts.append(count(lines))
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [Path(folder, f"lane{number}") for number in range(len(wanted))]
+        started = []
+        for number, names in enumerate(wanted):
+            with outputs[number].open("w") as output:
+                lane = [*command, "--temp-directory", f"_trial_temp-lane{number}", *names]
+                started.append(subprocess.Popen(lane, stdout=output))
+        for process, output_file in zip(started, outputs, strict=True):
+            process.wait()
+            lines = output_file.read_text(errors="replace").splitlines()
+            print("\n".join(lines), flush=True)
+            counts.append(count(lines))
     return counts, not any(process.returncode for process in started)
 
 

@@ -339,13 +339,13 @@ class CommandTests(TestCase):
     async def test_what_is_no_gateway_is_told(self):
         await self.gateway()
         for location, status, said in (
-            ("http://127.0.0.1:1/x.xml", 1, "did not answer in 1 s"),
+            ("http://127.0.0.1:1/x.xml", 1, "did not answer in 3 s"),
             ("router", 2, "http://ADDRESS:PORT/PATH"),
             ("ftp://127.0.0.1/", 2, "http://ADDRESS:PORT/PATH"),
             (self.router.location.replace("rootDesc.xml", "nothing"), 1, "404"),
         ):
             with self.subTest(location):
-                child = Child(self, [*TXIGD, "status", "--link", "lo", "--timeout", "1", "--gateway", location])
+                child = Child(self, [*TXIGD, "status", "--link", "lo", "--timeout", "3", "--gateway", location])
                 self.assertEqual(await child.end(), status, child.err)
                 self.assertIn(said, child.err)
                 self.assertEqual(child.err.count("\n"), 1, child.err)

@@ -270,6 +270,20 @@ class HookTests(GatewayTestCase):
         self.successResultOf(self.gateway.close())
         self.assertFalse(meter.running)
 
+    def test_Q076_counters_and_line_of_the_wan_device_in_use(self) -> None:
+        self.open()
+        live = self.gateway.wan.connection.proxy.service
+        document = self.router.document()
+        start, end = document.index(b"<deviceList>") + len(b"<deviceList>"), document.rindex(b"</deviceList>")
+        wan = document[start:end]
+        other = wan.replace(b"<controlURL>/", b"<controlURL>/other/").replace(b"<UDN>uuid:", b"<UDN>uuid:other-")
+        self.gateway = self.make(document[:start] + other + document[start:])
+        self.open()
+        self.assertNotEqual(self.gateway.service("WANCommonInterfaceConfig"), self.gateway.counters)
+        self.assertEqual(self.gateway.wan.connection.proxy.service.control_url, live.control_url)
+        self.assertNotIn("/other", str(self.gateway.counters.service.control_url))
+        self.assertEqual(self.successResultOf(self.gateway.link()), EthernetLink("Up"))
+
     def test_traffic_goes_on_after_a_restart_and_says_no_nonsense(self) -> None:
         self.open()
         meter = self.gateway.traffic

@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from tests.quirk_case import CHANGED, PUBLIC, QuirkCase
 from txigd.errors import ActionError, NotAGateway
-from txigd.igd.lease_facts import MappingState
+from txigd.igd.lease_facts import Deleted, MappingState
+from txigd.igd.mapping import PortMapping
 from txigd.interfaces import IWANObserver
 from txigd.testing.quirks import Quirk
 from txigd.testing.quirks.control import CONTROL
@@ -333,6 +335,9 @@ class MappingTests(Whole):
         self.device.forget_mappings()
         await held.release()
         self.assertIs(held.status.state, MappingState.RELEASED)
+        self.assertEqual(self.seen("DeletePortMapping"), [], "what is read to be gone is not deleted")
+        refused = self.router.wan.connection.delete_entry(PortMapping("TCP", 8080), 8080)
+        self.assertEqual(await Deferred.fromCoroutine(refused), Deleted())
         self.assertEqual([one.error for one in self.seen("DeletePortMapping")], [402])
 
     async def test_Q136_deleted_with_its_remote_host(self) -> None:
