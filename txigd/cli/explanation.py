@@ -18,7 +18,6 @@ from txigd.igd.ranking import Candidate, ConnectionFacts, ranking
 
 SETTLE_SECONDS = 3.0  # for subscriptions to be answered and for two readings of the counters
 INTERVAL_SECONDS = 1.0
-_COUNTERS = "WANCommonInterfaceConfig"
 _SETTLED = frozenset({"subscribed", "refused", "failed", "multicast", "stopped"})
 
 
@@ -45,7 +44,7 @@ async def explanation(reactor: Any, point: ControlPoint, gateway: Gateway) -> di
 async def _traffic(reactor: Any, gateway: Gateway) -> TrafficReading | None:
     try:
         connection = gateway.wan.connection.proxy
-        meter = TrafficMeter(reactor, gateway.service(_COUNTERS), INTERVAL_SECONDS, connection=connection)
+        meter = TrafficMeter(reactor, gateway.counters, INTERVAL_SECONDS, connection=connection)
     except (NoService, ActionNotOffered):
         return None
     meter.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -164,6 +165,14 @@ class Gateway:
         return typed(self.service(name))
 
     @property
+    def counters(self) -> ServiceProxy:
+        """The WANCommonInterfaceConfig of the WANDevice that the connection in use belongs to (Q076).
+
+        :raises NoService: where the gateway counts nothing.
+        """
+        return self._beside(_COUNTERS) or self.service(_COUNTERS)
+
+    @property
     def traffic(self) -> TrafficMeter:
         """Octets and packets through the WAN interface, as rates. Nothing is read before its ``start()``.
 
@@ -171,7 +180,7 @@ class Gateway:
         """
         if self._traffic is None:
             connection = self.wan.connection.proxy if self.wan.connections else None
-            self._traffic = TrafficMeter(self._clock, self.service(_COUNTERS), connection=connection)
+            self._traffic = TrafficMeter(self._clock, self.counters, connection=connection)
         return self._traffic
 
     def link(self) -> Deferred[LinkConfig]:
@@ -180,6 +189,9 @@ class Gateway:
         :return: errbacks with :class:`txigd.errors.NoService` where it tells nothing, with an
             :class:`txigd.errors.ExchangeError` when it does not answer.
         """
+        beside = self._beside(*LINK_CONFIGS)
+        if beside is not None:
+            return read_link_config(beside)
         for remote in self.device.services:
             if remote.service.name in LINK_CONFIGS:
                 return read_link_config(remote.proxy)
@@ -212,8 +224,6 @@ class Gateway:
             self.pinholes.attach(self.firewall)
         self._subscribe()
         self.device.resubscribe()
-        if self._traffic is not None:
-            self._traffic.use(self.service(_COUNTERS), connection=self.wan.connection.proxy)
 
     def verify(self) -> None:
         """Something may have happened to it: look at the WAN side and at our entries, change nothing (F39)."""
@@ -251,6 +261,14 @@ class Gateway:
         own = set(tree.root.all_services())
         return [remote for remote in self.device.services if remote.service in own]
 
+    def _beside(self, *names: str) -> ServiceProxy | None:
+        """The service of one of these names that is nearest to the connection in use: on its device or one above."""
+        live = self.wan.connection.proxy.service if self.wan.connections else None
+        remotes = [one for one in self._own_services() if live is not None and one.service.name in names]
+        # the last number of a path is the place among the services of a device
+        above = [one for one in remotes if live and live.path[: len(one.service.path) - 1] == one.service.path[:-1]]
+        return max(above, key=lambda one: len(one.service.path)).proxy if above else None
+
     def _quiet(self) -> None:
         if self._recheck is not None and self._recheck.active():
             self._recheck.cancel()
@@ -278,6 +296,9 @@ class Gateway:
     def _attach(self, connection: Connection) -> None:
         for mappings in self.mapping_sets:
             mappings.attach(connection)
+        if self._traffic is not None:
+            with suppress(NoService):  # it counts no more: the meter says so
+                self._traffic.use(self.counters, connection=connection.proxy)
 
     def _subscribe(self) -> None:
         """A service that stays keeps its subscription: the device has begun it anew where that was needed."""
