@@ -120,6 +120,20 @@ class PinholeLeaseTests(SynchronousTestCase):
         lease.gateway_restarted(10.0)
         self.assertEqual(lease.next(10.0), Open(3600))
 
+    def test_a_refused_extension_leaves_something_to_close(self):
+        lease = self.opened()
+        lease.next(60.0)
+        lease.learn(Denied(703, "InboundPinholeNotAllowed"), 60.0)
+        self.assertEqual(lease.status.state, MappingState.REFUSED)
+        self.assertEqual(lease.next(360.0), Open(3600))
+        lease.release()
+        self.assertEqual(lease.next(360.0), Close(42))
+        other = self.opened()
+        other.next(60.0)
+        other.learn(Denied(606, "Action not authorized"), 60.0)
+        other.release()
+        self.assertEqual(other.next(60.0), Done(), "it is somebody else's now")
+
     def test_release(self):
         lease = self.opened()
         lease.release()

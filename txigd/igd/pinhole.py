@@ -256,8 +256,13 @@ class PinholeLease:
         self._phase = _Phase.OPEN
 
     def _denied(self, fact: Denied, now: float) -> None:
-        """Without a code it was not the gateway that refused; to look for that again costs it nothing."""
-        self._unique_id = None
+        """Without a code it was not the gateway that refused; to look for that again costs it nothing.
+
+        The number stays for the farewell, unless it is not ours any more (606); next time it is added anew.
+        """
+        if fact.code == 606:
+            self._unique_id = None
+        self._extends = False
         self._say(MappingState.REFUSED, f"error {fact.code} {fact.text}".strip() if fact.code else fact.text)
         self._rest(RETRY_CEILING_SECONDS if fact.code else VERIFY_SECONDS, now)
 
