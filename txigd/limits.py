@@ -109,7 +109,6 @@ MAPPING_WALK: Final = 4096  # entries read from one table (Q137)
 MAPPING_LIST_SAFE: Final = (
     100  # entries of a table that may be asked for as a list: margin below the 132 that kill miniupnpd 2.3.1
 )
-MAPPING_WINDOW: Final = 128  # ports per GetListOfPortMappings: miniupnpd 2.3.1 dies above 132 matches
 
 # -- eventing ----------------------------------------------------------------------------------------------------------
 SUBSCRIBE_SECONDS: Final = 1800  # UDA 4.1
@@ -126,7 +125,6 @@ SEQ_GAP_SECONDS: Final = 2.0  # F08: reordering window
 SID_OCTETS: Final = 256  # C9
 NOTIFY_OCTETS: Final = 64 * 1024  # C6
 EARLY_EVENTS: Final = 4  # per pending token (C2)
-EARLY_EVENT_SECONDS: Final = 30.0
 CALLBACK_CONNECTIONS: Final = 32  # C5
 CALLBACK_CONNECTIONS_PER_PEER: Final = 8  # C5
 CALLBACK_SECONDS: Final = 10.0  # L8

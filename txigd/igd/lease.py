@@ -116,9 +116,10 @@ class Lease:
     def next(self, now: float) -> Command:
         """The command to carry out now; its outcome comes back through :meth:`learn`."""
         if self._phase is _Phase.REST and now >= self._next_at:
-            working = self.status.state in WORKING
-            # A renewal reads first as well: the last look may be a minute old, and some gateways overwrite anything.
-            self._phase = self._first if not working else _Phase.CHECK if self._readable else _Phase.ADD
+            self._phase = self._first
+            if self.status.state in WORKING:
+                # A renewal reads first as well: the last look may be old, and some gateways overwrite anything.
+                self._phase = _Phase.CHECK if self._readable else _Phase.ADD
             self._looked = False
             self._seen_ours = False  # what was seen a while ago may be somebody else's by now
         if self._phase is _Phase.REST:
