@@ -279,6 +279,86 @@ class TableTests(ConnectionTestCase):
         self.router.faults["GetListOfPortMappings"] = 501
         self.assertEqual(len(self.walk()), 1)
 
+    def listing(self, *codes):
+        """The ranges that were asked for, in order, once the walk is refused by each of the codes."""
+        for code in codes:
+            self.lan.asked.clear()
+            refusal = reply(500, soap.fault(code, "")) if isinstance(code, int) else code
+            self.router.answers["GetGenericPortMappingEntry"] = lambda _, refusal=refusal: refusal  # type: ignore[misc]
+            yield self.walk()
+
+    def ranges(self, protocol: str = "TCP") -> list[tuple[int, int]]:
+        asked = (asked.arguments for asked in self.lan.asked if asked.name == "GetListOfPortMappings")
+        return [(int(a["NewStartPort"]), int(a["NewEndPort"])) for a in asked if a["NewProtocol"] == protocol]
+
+    def test_Q138_the_list_is_asked_where_the_walk_is_refused(self) -> None:
+        for port in (1, 1000, 65535):
+            self.router.foreign(port)
+        codes = (606, 401, 501, 602, 600, reply(500, b"<html>"), reply(500), reply(404), reply(200, b"<html>"))
+        for table in self.listing(*codes):
+            self.assertEqual([entry.external_port for entry in table], [1, 1000, 65535])
+            self.assertEqual(self.ranges(), [(1, 65535)])
+            self.assertFalse(self.successResultOf(self.connection.table())[1], "a list shows what the caller may see")
+
+    def test_Q138_a_list_without_entries_is_an_answer_too(self) -> None:
+        self.assertEqual(list(self.listing(606)), [[]])
+
+    def test_Q138_a_list_that_is_refused_for_its_width_is_asked_for_in_parts(self) -> None:
+        for port in (1, 200, 1000, 40000, 65535):
+            self.router.foreign(port)
+        rest = self.router.answer
+
+        def narrow(asked, body):
+            first, last = (int(asked.arguments.get(name, 0)) for name in ("NewStartPort", "NewEndPort"))
+            if last - first >= 128:
+                return reply(500, soap.fault(501, ""))
+            return rest(asked, body)
+
+        self.patch(self.router, "answer", narrow)
+        for table in self.listing(606):
+            self.assertEqual([entry.external_port for entry in table], [1, 200, 1000, 40000, 65535])
+            self.assertEqual(len(self.ranges()), 9 + 512)
+            self.assertEqual(len(self.ranges("UDP")), 512)
+
+    def test_Q138_a_list_that_is_cut_is_asked_for_in_parts(self) -> None:
+        ports = range(5000, 5300)
+        for port in ports:
+            self.router.foreign(port)
+        rest = self.router.answer
+
+        def cut(asked, body):
+            if asked.name == "GetListOfPortMappings":
+                body = body.replace(b"<NewNumberOfPorts>0<", b"<NewNumberOfPorts>128<")
+            return rest(asked, body)
+
+        self.patch(self.router, "answer", cut)
+        for table in self.listing(606):
+            self.assertEqual([entry.external_port for entry in table], list(ports))
+            self.assertLess(len(self.ranges()), 9 + 512)
+            self.assertEqual(self.ranges("UDP"), [(1, 65535)])
+
+    def test_Q138_where_nothing_is_listed_the_refusal_of_the_walk_counts(self) -> None:
+        self.router.faults["GetGenericPortMappingEntry"] = 606
+        for fault, calls in ((501, 10), ("html", 2 * 10), (401, 1)):
+            self.router.faults["GetListOfPortMappings"] = fault
+            self.lan.asked.clear()
+            self.assertEqual(self.failureResultOf(self.connection.entries(), ActionError).value.code, 606)
+            self.assertEqual(len(self.ranges()), calls)
+            self.assertEqual(self.ranges("UDP"), [])
+
+    def test_Q138_silence_during_the_lists_is_no_table(self) -> None:
+        self.router.faults.update({"GetGenericPortMappingEntry": 606, "GetListOfPortMappings": "refuse"})
+        self.failureResultOf(self.connection.entries(), ConnectFailed)
+        self.assertEqual(self.ranges("UDP"), [])
+
+    def test_Q138_version_1_has_no_list(self) -> None:
+        self.router = MemoryGateway(self.clock, version=1)
+        self.lan = MemoryLAN(self.clock, self.router)
+        self.connection = Connection(self.lan.proxy(self.router, "WANIPConnection"), US)
+        self.router.faults["GetGenericPortMappingEntry"] = 606
+        self.failureResultOf(self.connection.entries(), ActionError)
+        self.assertEqual(self.ranges(), [])
+
     def test_half_a_table_is_never_taken_for_a_whole_one(self) -> None:
         self.router.foreign(1000)
         rest = self.router.answer

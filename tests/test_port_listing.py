@@ -10,7 +10,8 @@ from tests.test_soap import MANIFEST, split
 from txigd.errors import BadReply
 from txigd.igd import port_listing
 from txigd.igd.mapping import PortMappingEntry
-from txigd.limits import MAPPING_WALK
+from txigd.igd.port_listing import Ranges
+from txigd.limits import MAPPING_LIST_FULL, MAPPING_LIST_NARROW, MAPPING_WALK
 from txigd.upnp.control import soap
 
 FIRST = PortMappingEntry("TCP", 6881, "192.0.2.10", 6881, "Tom & Jerry", 3571, True, "")
@@ -96,3 +97,53 @@ class PortListingTests(SynchronousTestCase):
             self.assertIsInstance(port_listing.read(text), tuple)
         except BadReply:
             pass
+
+
+class RangesTests(SynchronousTestCase):
+    def test_Q104_all_ports_but_0_at_once(self) -> None:
+        ranges = Ranges()
+        self.assertEqual((1, 65535), ranges.next())
+        ranges.listed([FIRST])
+        self.assertIsNone(ranges.next())
+
+    def test_a_width_that_is_refused_is_never_asked_for_again(self) -> None:
+        ranges = Ranges()
+        ranges.refused()
+        self.assertEqual((1, 32768), ranges.next())
+        ranges.listed([])
+        self.assertEqual((32769, 65535), ranges.next())
+        ranges.listed([])
+        self.assertIsNone(ranges.next())
+        ranges.begin()
+        self.assertEqual((1, 32768), ranges.next())
+
+    def test_a_long_answer_may_have_been_cut(self) -> None:
+        ranges = Ranges()
+        ranges.listed([FIRST] * (MAPPING_LIST_FULL - 1))
+        self.assertIsNone(ranges.next())
+        ranges.begin()
+        ranges.listed([FIRST] * MAPPING_LIST_FULL)
+        self.assertEqual((1, 32768), ranges.next())
+        ranges.begin()
+        self.assertEqual((1, 65535), ranges.next(), "the other protocol may have few")
+
+    def test_an_answer_that_takes_no_notice_of_the_range_is_all_there_is(self) -> None:
+        ranges = Ranges()
+        ranges.refused()
+        ranges.listed([PortMappingEntry("TCP", 40000, "a", 2)] * MAPPING_LIST_FULL)
+        self.assertIsNone(ranges.next())
+
+    def test_whatever_is_answered_it_ends(self) -> None:
+        for step in (Ranges.refused, lambda ranges: ranges.listed([PortMappingEntry("TCP", 0, "a", 2)] * 200)):
+            ranges, widths = Ranges(), []
+            while (asked := ranges.next()) is not None:
+                widths.append(asked[1] - asked[0] + 1)
+                step(ranges)
+            self.assertIn(MAPPING_LIST_NARROW, widths)
+            self.assertGreaterEqual(min(widths), MAPPING_LIST_NARROW - 1, "65535 is the last port")
+            self.assertLessEqual(len(widths), 9 + 512)
+        ranges = Ranges()
+        for _ in range(10):
+            ranges.refused()
+        ranges.begin()
+        self.assertIsNone(ranges.next(), "the other protocol is not tried where not even a narrow one is answered")

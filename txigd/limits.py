@@ -109,6 +109,8 @@ MAPPING_WALK: Final = 4096  # entries read from one table (Q137)
 MAPPING_LIST_SAFE: Final = (
     100  # entries of a table that may be asked for as a list: margin below the 132 that kill miniupnpd 2.3.1
 )
+MAPPING_LIST_NARROW: Final = 128  # ports of the narrowest list: what every gateway survives; 10 halvings, 512 lists
+MAPPING_LIST_FULL: Final = 128  # entries of a list that may have been cut: asked for again in halves
 
 # -- eventing ----------------------------------------------------------------------------------------------------------
 SUBSCRIBE_SECONDS: Final = 1800  # UDA 4.1

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 
 from txigd import log
 from txigd.errors import ActionError, ActionNotOffered, BadReply, ExchangeError, HTTPStatusError, TxigdError
-from txigd.igd.connection import NO_ENTRY, Connection
+from txigd.igd.connection import Connection
 from txigd.igd.journal import Journal
 from txigd.igd.journal_entry import JournalEntry, slot_of
 from txigd.igd.lease_facts import Fact
 from txigd.igd.mapping import PortMapping, PortMappingEntry
+from txigd.igd.port_table import NO_ENTRY
 from txigd.igd.reconciliation import reconcile
 from txigd.steady import boot_time
 

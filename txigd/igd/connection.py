@@ -17,14 +17,12 @@ from txigd.errors import (
     HTTPStatusError,
     TxigdError,
 )
-from txigd.igd import port_listing
 from txigd.igd.lease_facts import Added, Deleted, Denied, Fact, Failed, Found, Missing, Reserved, Unreadable
-from txigd.igd.mapping import PROTOCOLS, TAG_PREFIX, PortMapping, PortMappingEntry
+from txigd.igd.mapping import TAG_PREFIX, PortMapping, PortMappingEntry
+from txigd.igd.port_table import NO_ENTRY, PortTable, entry_of
 from txigd.igd.status import Reading
-from txigd.limits import MAPPING_LIST_SAFE, MAPPING_WALK
 from txigd.upnp.control.action import ServiceProxy
 
-NO_ENTRY = frozenset({713, 714})
 _UPTIMES = 2**31  # more is a negative number in disguise (Q150)
 
 
@@ -203,16 +201,17 @@ class Connection:
             NewExternalPort=port,
             NewProtocol=protocol,
         )
-        return _entry({**told, "NewProtocol": protocol, "NewExternalPort": port, "NewRemoteHost": remote_host})
+        return entry_of({**told, "NewProtocol": protocol, "NewExternalPort": port, "NewRemoteHost": remote_host})
 
     def entries(self) -> Deferred[list[PortMappingEntry]]:
         """The whole table: walked by index, and completed by the list action where that is safe (Q138).
 
-        The walk ends at the first refusal, at a repeated entry or at a cap, whichever a gateway offers (Q137).
+        The walk ends at the first refusal, at a repeated entry or at a cap, whichever a gateway offers (Q137). Where
+        it does not reach the end of the table, the list is asked for range by range.
 
         :return: errbacks with an :class:`txigd.errors.ExchangeError` when the gateway fell silent, so that half a
             table is never taken for a whole one; with :class:`txigd.errors.ActionError` when it refused the first
-            index with something else than "no such entry".
+            index with something else than "no such entry", and offers no list.
         """
         return self.table().addCallback(lambda told: told[0])
 
@@ -221,54 +220,8 @@ class Connection:
         return Deferred.fromCoroutine(self._table())
 
     async def _table(self) -> tuple[list[PortMappingEntry], bool]:
-        found, complete = await self._walk()
-        for entry in await self._listed(len(found)):
-            known = found.setdefault(_place(entry), entry)
-            if not known.lease_seconds and entry.lease_seconds:
-                found[_place(entry)] = entry
-        return list(found.values()), complete
-
-    async def _listed(self, count: int) -> list[PortMappingEntry]:
-        """GetListOfPortMappings of version 2: only of a small table, since miniupnpd 2.3.1 dies above 132 entries.
-
-        The range begins at 1, which every gateway takes (Q104). What goes wrong costs nothing: there is the walk.
-        """
-        if self.proxy.service.version < 2 or count > MAPPING_LIST_SAFE:
-            return []
-        listed: list[PortMappingEntry] = []
-        for protocol in PROTOCOLS:
-            try:
-                told = await self.proxy.call(
-                    "GetListOfPortMappings",
-                    NewStartPort=1,
-                    NewEndPort=65535,
-                    NewProtocol=protocol,
-                    NewManage=True,
-                    NewNumberOfPorts=0,
-                )
-                listed.extend(port_listing.read(str(told.get("NewPortListing") or "")))
-            except (ActionError, ActionNotOffered, ExchangeError):
-                continue
-        return listed
-
-    async def _walk(self) -> tuple[dict[tuple[str, int, str], PortMappingEntry], bool]:
-        found: dict[tuple[str, int, str], PortMappingEntry] = {}
-        complete = False
-        for index in range(MAPPING_WALK):
-            try:
-                told = await self.proxy.call("GetGenericPortMappingEntry", NewPortMappingIndex=index)
-            except (ConnectFailed, ExchangeTimeout):
-                raise
-            except (ActionError, ExchangeError) as error:
-                if index == 0 and not (isinstance(error, ActionError) and error.code in (*NO_ENTRY, 402)):
-                    raise
-                complete = isinstance(error, ActionError) and error.code in (*NO_ENTRY, 402)
-                break
-            entry = _entry(told)
-            if _place(entry) in found:  # the time left counts down, so whole entries would differ
-                break
-            found[_place(entry)] = entry
-        return found, complete
+        table = PortTable(self.proxy)
+        return await table.read(), table.complete
 
     def delete(self, protocol: str, port: int, remote_host: str = "") -> Deferred[None]:
         """DeletePortMapping.
@@ -282,12 +235,6 @@ class Connection:
             NewExternalPort=port,
             NewProtocol=protocol,
         ).addCallback(lambda _: None)
-
-
-def _place(entry: PortMappingEntry) -> tuple[str, int, str]:
-    """What tells two entries of one table apart; everybody is shown in several ways (Q101)."""
-    remote = "" if entry.remote_host in ("0.0.0.0", "*") else entry.remote_host
-    return entry.protocol, entry.external_port, remote
 
 
 def _wish(
@@ -312,23 +259,3 @@ def _wish(
 
 def _remote(wanted: PortMapping) -> str:
     return str(wanted.remote_host) if wanted.remote_host else ""
-
-
-def _entry(told: dict[str, Any]) -> PortMappingEntry:
-    """An entry as a gateway tells it; what is missing or unreadable takes the harmless value (igd data type habits)."""
-
-    def number(name: str) -> int:
-        value = told.get(name)
-        return value if isinstance(value, int) else 0
-
-    enabled = told.get("NewEnabled")
-    return PortMappingEntry(
-        protocol=str(told.get("NewProtocol") or "").strip().upper(),
-        external_port=number("NewExternalPort"),
-        internal_client=str(told.get("NewInternalClient") or "").strip(),
-        internal_port=number("NewInternalPort"),
-        description=str(told.get("NewPortMappingDescription") or ""),
-        lease_seconds=number("NewLeaseDuration"),
-        enabled=enabled if isinstance(enabled, bool) else True,
-        remote_host=str(told.get("NewRemoteHost") or "").strip(),
-    )

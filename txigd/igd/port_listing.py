@@ -1,4 +1,4 @@
-"""The document inside NewPortListing, the answer of GetListOfPortMappings. Pure.
+"""GetListOfPortMappings: the document inside NewPortListing, its answer, and which ports to ask it for. Pure.
 
 Sources: WANIPConnection:2 (GetListOfPortMappings and its schema); miniupnpd sends it in CDATA, others escaped or, one,
 as plain elements, which :mod:`txigd.upnp.control.soap` turns back into text.
@@ -7,13 +7,15 @@ as plain elements, which :mod:`txigd.upnp.control.soap` turns back into text.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from txigd.errors import BadReply, DescriptionError
 from txigd.igd.mapping import PROTOCOLS, PortMappingEntry
-from txigd.limits import MAPPING_LIST_OCTETS, MAPPING_WALK
+from txigd.limits import MAPPING_LIST_FULL, MAPPING_LIST_NARROW, MAPPING_LIST_OCTETS, MAPPING_WALK
 from txigd.upnp import xml
 from txigd.upnp.description import datatypes
 
+_ALL_PORTS = 65536
 _DECLARATION = re.compile(r"\s*<\?xml[^<>]*\?>")
 
 
@@ -70,3 +72,46 @@ def _fields(element: xml.Element) -> dict[str, str]:
     pairs = [(name, value.strip()) for name, value in element.attributes]
     pairs += [(child.name, child.text) for child in element.children[:64]]
     return {re.sub(r"^new", "", name.lower()): value for name, value in pairs}
+
+
+class Ranges:
+    """Which ranges of external ports to ask for, one after the other: all ports first, halves of what goes wrong.
+
+    A range that is refused shows that it is too wide, as long as it is wider than MAPPING_LIST_NARROW; an answer as
+    long as MAPPING_LIST_FULL may have been cut. It begins at port 1, which every gateway takes (Q104). Bounded: a range
+    moves on or is halved.
+    """
+
+    def __init__(self) -> None:
+        self._widest = _ALL_PORTS
+        self.begin()
+
+    def begin(self) -> None:
+        """From the first port again, for another protocol; what is refused for its width stays so."""
+        self._width = self._widest
+        self._first = 1
+
+    def next(self) -> tuple[int, int] | None:
+        """The first and the last port to ask for now; None at the end."""
+        return (self._first, self._last) if self._width and self._first < _ALL_PORTS else None
+
+    def refused(self) -> None:
+        """The latest range was refused. A narrow one that is refused ends it all, for every protocol."""
+        if self._width <= MAPPING_LIST_NARROW:
+            self._width = self._widest = 0
+        else:
+            self._width = self._widest = self._width // 2
+
+    def listed(self, entries: Collection[PortMappingEntry]) -> None:
+        """The latest range was answered."""
+        first, last = self._first, self._last
+        if any(not first <= entry.external_port <= last for entry in entries if entry.external_port):
+            self._first = _ALL_PORTS  # it takes no notice of the range, and has said all that it says
+        elif len(entries) >= MAPPING_LIST_FULL and self._width > MAPPING_LIST_NARROW:
+            self._width //= 2
+        else:
+            self._first = last + 1
+
+    @property
+    def _last(self) -> int:
+        return min(self._first + self._width, _ALL_PORTS) - 1
