@@ -47,6 +47,11 @@ class UsageTests(SynchronousTestCase):
             ("map tcp:http", "internal port 'http'"),
             ("map sctp:80", "protocol 'sctp': a gateway maps TCP or UDP"),
             ("map tcp:80:81:82", "is no mapping"),
+            (
+                "map tcp:80 tcp:81:80",
+                "txigd map: tcp:81:80: external port 80 is already wanted for tcp:80:80; choose another EXTERNAL (see",
+            ),
+            ("map tcp:80:any tcp:80", "external port 80 is already wanted for tcp:80:80"),
             ("map tcp:80 --lease x", "--lease: 'x': write seconds"),
             ("map tcp:80 --lease -5", "--lease"),
             ("map tcp:80 --lease 604801", "604800 (a week)"),
@@ -80,6 +85,7 @@ class UsageTests(SynchronousTestCase):
         self.assertEqual([str(wanted) for wanted in options.mappings], ["tcp:80:80", "udp:5000:5000"])
         self.assertEqual([wanted.any_port for wanted in options.mappings], [False, True])
         self.assertEqual(options.lease, 0)
+        self.assertEqual(len(arguments.parse(["map", "tcp:80", "udp:80", "tcp:80"]).mappings), 3, "no clash")
         self.assertEqual(arguments.parse(["unmap", "tcp:80:81"]).ports[0].wanted_port, 81)
 
     def test_every_command_of_the_parser_exists(self):

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import txigd
 from txigd.cli.device_arguments import add_device_commands
 from txigd.errors import InvalidArgument
-from txigd.igd.mapping import PortMapping
+from txigd.igd.mapping import PortMapping, check_apart
 from txigd.igd.pinhole import Pinhole
 from txigd.limits import PINHOLE_LEASE_CEILING_SECONDS
 
@@ -63,6 +63,19 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(USAGE_STATUS)
 
 
+class _Apart(argparse.Action):
+    """Takes mappings that can all be true at once, so that nothing is mapped before the rest is refused."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, options: argparse.Namespace, values: Any, _: Any = None
+    ) -> None:
+        try:
+            check_apart(values)
+        except InvalidArgument as error:
+            raise argparse.ArgumentError(self, str(error)) from None
+        setattr(options, self.dest, values)
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line.
 
@@ -100,6 +113,7 @@ def parser() -> Parser:
         "mappings",
         nargs="+",
         type=mapping,
+        action=_Apart,
         metavar=MAPPING_FORM,
         help="for example tcp:8080, or udp:5000:15000; EXTERNAL 'any' accepts another port when that one is taken",
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +105,20 @@ class PortMappingEntry:
     def leads_to(self, client: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> bool:
         """Whether the entry forwards to this client and port."""
         return self.internal_client.strip() == str(client) and self.internal_port == port
+
+
+def check_apart(wanted: Iterable[PortMapping]) -> None:
+    """Two different mappings cannot have one external port; the same one twice does no harm.
+
+    :raises InvalidArgument: naming two that exclude each other.
+    """
+    seen: dict[tuple[object, ...], PortMapping] = {}
+    for one in wanted:
+        other = seen.setdefault((one.protocol, one.wanted_port, one.remote_host), one)
+        if other != one:
+            raise InvalidArgument(
+                f"{one}: external port {one.wanted_port} is already wanted for {other}; choose another EXTERNAL"
+            )
 
 
 def tag(host_id: str, name: str) -> str:

@@ -10,7 +10,7 @@ from twisted.python import usage
 import txigd
 from txigd import log
 from txigd.errors import TxigdError
-from txigd.igd.mapping import PortMapping
+from txigd.igd.mapping import PortMapping, check_apart
 from txigd.igd.pinhole import Pinhole
 from txigd.limits import MAP_FILE_CHARACTERS, MAPPINGS, PINHOLES, POLL_SECONDS
 from txigd.upnp import addressing
@@ -115,7 +115,10 @@ class Options(usage.Options):
         wanted = [*self["mappings"], *self._from_file()]
         if len(wanted) > MAPPINGS:
             raise usage.UsageError(f"{len(wanted)} mappings: {MAPPINGS} may be held at once")
-        self._refuse_twins(wanted)
+        try:
+            check_apart(wanted)
+        except TxigdError as error:
+            raise usage.UsageError(f"--map {error}") from None
         return wanted
 
     def _from_file(self) -> list[PortMapping]:
@@ -157,11 +160,3 @@ class Options(usage.Options):
         if not text.isascii() or not text.isdigit() or len(text) > 5 or int(text) > 65_535:
             raise usage.UsageError(f"--{name} {text!r}: write a port from 1 to 65535, or 0 for any")
         return int(text)
-
-    def _refuse_twins(self, mappings: Sequence[PortMapping]) -> None:
-        seen: dict[tuple[str, int], PortMapping] = {}
-        for wanted in mappings:
-            key = (wanted.protocol, wanted.wanted_port)
-            if key in seen and seen[key] != wanted:
-                raise usage.UsageError(f"--map {wanted}: external port {key[1]} is already wanted for {seen[key]}")
-            seen[key] = wanted
