@@ -480,6 +480,18 @@ class LinkConfigTests(SynchronousTestCase):
         self.failureResultOf(asking, ExchangeError)
         self.assertEqual(len(gateway.asked), 1)
 
+    def test_a_gateway_that_falls_silent_is_asked_no_more_and_what_it_said_is_kept(self) -> None:
+        for silence in (ExchangeTimeout(), ConnectFailed()):
+            got = self.read(
+                "WANDSLLinkConfig",
+                GetDSLLinkInfo={"NewLinkType": "PPPoE", "NewLinkStatus": "Up"},
+                GetAutoConfig=501,
+                GetModulationType=silence,
+                GetDestinationAddress={"NewDestinationAddress": "PVC: 8/35"},
+            )
+            self.assertEqual(got, DSLLink("PPPoE", "Up"))
+            self.assertEqual(list(dict.fromkeys(self.gateway.asked))[-1], "GetModulationType")
+
     def test_another_service(self) -> None:
         for name in ("WANIPConnection", "SwitchPower"):
             asking = read_link_config(proxy(FakeGateway(), Clock(), TYPE.format(name)))

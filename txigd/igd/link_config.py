@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from txigd.errors import ActionNotOffered, ExchangeError
+from txigd.errors import ActionNotOffered, ConnectFailed, ExchangeError, ExchangeTimeout
 from txigd.igd.asking import ask
 from txigd.igd.services import typed
 from txigd.upnp.control.action import ServiceProxy
@@ -95,9 +95,9 @@ LINK_CONFIGS: Final[Mapping[str, type[LinkConfig]]] = MappingProxyType(
 def read_link_config(proxy: ServiceProxy) -> Deferred[LinkConfig]:
     """Ask for all that the link configuration service of a medium tells.
 
-    What the gateway refuses is None and not asked for again. Errbacks with
-    :class:`txigd.errors.ActionNotOffered` for another service, with :class:`txigd.errors.ExchangeError` when the
-    gateway does not answer at all.
+    What the gateway refuses is None and not asked for again. Once it falls silent nothing more is asked: the rest is
+    None. Errbacks with :class:`txigd.errors.ActionNotOffered` for another service, with
+    :class:`txigd.errors.ExchangeError` when the gateway does not answer at all.
     """
     return ensureDeferred(_read(proxy))
 
@@ -114,9 +114,11 @@ async def _read(proxy: ServiceProxy) -> LinkConfig:
             continue
         try:
             answer = await ask(proxy, action.wire, getattr(service, name))
-        except ExchangeError:
+        except ExchangeError as error:
             if not answered:
                 raise
+            if isinstance(error, (ConnectFailed, ExchangeTimeout)):
+                break
             continue
         answered = True
         if answer is not None:
