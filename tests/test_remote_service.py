@@ -29,12 +29,15 @@ from txigd.errors import (
 )
 from txigd.igd.tables import known_table
 from txigd.interfaces import IDeviceObserver, IExchange
+from txigd.limits import LOCATIONS_PER_DEVICE
 from txigd.testing import SimulatedGateway
 from txigd.upnp.control import soap
 from txigd.upnp.control_point import ControlPoint
 from txigd.upnp.description import device, signature
+from txigd.upnp.description.device import Description
 from txigd.upnp.description.service import StateVariable
 from txigd.upnp.discovery.ports import OpenSocket
+from txigd.upnp.discovery.presence import Sighting
 from txigd.upnp.discovery.sockets import Role
 from txigd.upnp.eventing.gena import Envelope, propertyset
 from txigd.upnp.eventing.multicast_listener import MulticastListener
@@ -304,6 +307,23 @@ class ServiceTests(MemoryCase):
         self.assertEqual(str(made.service("Sample").service.control_url), f"http://{HOST}/igd2/s/c")
         made.drop_tree(elsewhere)
         self.assertEqual(made.services, before)
+
+    def test_A3_no_more_trees_than_places(self) -> None:
+        def tree(number: int) -> Description:
+            return device.parse(document(service_entry(SAMPLE, "/s")), parse(f"http://{HOST}:{number}/d.xml"))
+
+        for number in range(1, 2 * LOCATIONS_PER_DEVICE):
+            self.device.add_tree(tree(number))
+        self.assertEqual(len(self.device.descriptions), 1 + LOCATIONS_PER_DEVICE)
+        for number in range(100, 100 + LOCATIONS_PER_DEVICE):  # it wanders, and answers at the former places still
+            self.device.sightings[self.device.location] = cast(Sighting, None)
+            self.device.described_again(tree(number), US)
+            self.assertEqual(len(self.device.descriptions), 1 + LOCATIONS_PER_DEVICE)
+        former = self.device.location
+        self.device.sightings[former] = cast(Sighting, None)
+        self.device.described_again(tree(1), US)
+        self.assertEqual(len(self.device.descriptions), 1 + LOCATIONS_PER_DEVICE)
+        self.assertIn(former, {one.location for one in self.device.descriptions}, "the place that is taken is free")
 
     def test_Q038_the_same_tree_over_another_address_brings_nothing_new(self) -> None:
         text = document(service_entry(SAMPLE, "/s"))

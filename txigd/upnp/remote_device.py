@@ -184,9 +184,9 @@ class RemoteDevice:
     def described_again(self, description: Description, local_address: IPAddress) -> None:
         """Take a new description: URLs, and the queue of calls, are new. Events are, after :meth:`resubscribe`."""
         former, self.description = self.description, description
-        if former.location != description.location and former.location in self.sightings:
-            self._trees[former.location] = former
         self._trees.pop(description.location, None)
+        if former.location != description.location and former.location in self.sightings:
+            self._keep(former)
         self.local_address = local_address
         self.caller = Caller(self.exchange, clock=self.clock)
         self.boots += 1
@@ -200,10 +200,13 @@ class RemoteDevice:
     def add_tree(self, description: Description) -> bool:
         """Take what it describes at another place as well; True where it has services that were not known (Q197)."""
         before = len(self._services)
-        if len(self._trees) < LOCATIONS_PER_DEVICE or description.location in self._trees:
-            self._trees[description.location] = description
+        self._keep(description)
         self._follow(again=False)
         return len(self._services) > before
+
+    def _keep(self, description: Description) -> None:
+        if len(self._trees) < LOCATIONS_PER_DEVICE or description.location in self._trees:
+            self._trees[description.location] = description
 
     def drop_tree(self, location: DeviceURL) -> None:
         """Nothing answers there any more."""
