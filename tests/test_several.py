@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from typing import Any, cast
 from unittest.mock import Mock
 
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from tests.memory_lan import US, MemoryDiscovery, MemoryGateway
@@ -19,6 +20,7 @@ from txigd.igd.control_point import ControlPoint
 from txigd.igd.link_config import EthernetLink
 from txigd.igd.mapping import PortMapping
 from txigd.igd.ranking import ranking
+from txigd.igd.report_view import ranking as view_of
 from txigd.igd.traffic import TrafficCounters
 from txigd.limits import BYEBYE_PROBE_SECONDS, LINK_POLL_SECONDS, TRAFFIC_SECONDS
 from txigd.testing import SimulatedGateway
@@ -102,6 +104,25 @@ def _page(udn: str) -> Any:
     return reply(200, text.encode())
 
 
+class _Said:
+    """What the control point logs meanwhile."""
+
+    def __init__(self, case: Any) -> None:
+        self.lines: list[str] = []
+        self.case = case
+
+    def __enter__(self) -> _Said:
+        globalLogPublisher.addObserver(cast(Any, self._heard))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        globalLogPublisher.removeObserver(cast(Any, self._heard))
+
+    def _heard(self, event: Any) -> None:
+        if str(event.get("log_namespace", "")).startswith("txigd"):
+            self.lines.append(formatEvent(event))
+
+
 def _doubted(case: TreeTests, twin: MemoryGateway) -> Any:
     from txigd.upnp.discovery.presence import Doubted
 
@@ -143,6 +164,35 @@ class RankingTests(ControlPointTestCase):
         self.assertEqual((shown.address, shown.in_use), ("192.168.1.66", False))
         self.assertIn("nothing is sent to it", shown.facts[0])
         self.assertEqual(self.to("192.168.1.66"), [])
+
+    def test_another_address_of_the_router_is_no_other_gateway(self) -> None:
+        """A router that is the default route over IPv4 announces itself over IPv6 as well."""
+        over6 = MemoryGateway(self.clock, "fe80::1", udn=self.router.udn)
+        self.lan.gateways.append(over6)
+        self.found()
+        with _Said(self) as said:
+            self.discovery.alive(over6)
+        shown = ranking(self.point)[-1]
+        self.assertEqual(
+            (shown.address, shown.facts),
+            ("fe80::1", ("announces the gateway at 192.168.1.1 as well, so it is not asked",)),
+        )
+        self.assertEqual(said.lines, [])
+        self.assertEqual(view_of(self.point)[-1], f"gateway at fe80::1: {shown.facts[0]}")
+
+    def test_the_router_named_by_its_other_address_is_the_default_route(self) -> None:
+        over6 = MemoryGateway(self.clock, "2001:db8::1", udn=self.router.udn)
+        self.lan.gateways.append(over6)
+        self.own["2001:db8::1"] = ipaddress.ip_address("2001:db8::7")
+        self.point = self.make(gateway=str(over6.location))
+        self.point.start()
+        (used,) = ranking(self.point)
+        self.assertIn("not the default route", used.facts, "nothing tells yet")
+        self.discovery.alive(self.router)
+        used = ranking(self.point)[0]
+        self.assertEqual(
+            used.facts[:2], ("named by the user", "default route of this host, at its address 192.168.1.1")
+        )
 
     def test_one_that_does_not_answer_calls(self) -> None:
         self.router.faults["GetStatusInfo"] = self.router.faults["GetExternalIPAddress"] = "refuse"

@@ -33,10 +33,11 @@ from txigd.igd.waiters import Waiters
 from txigd.interfaces import IDeviceObserver, IGatewayObserver
 from txigd.limits import FAREWELL_SECONDS, NAMED_RETRY_CEILING_SECONDS, POLL_SECONDS, SIGHTINGS
 from txigd.upnp import control_point
+from txigd.upnp.discovery.message import normal_udn
 from txigd.upnp.discovery.presence import Sighting
 from txigd.upnp.discovery.targets import IGD_TARGETS
 from txigd.upnp.remote_device import RemoteDevice
-from txigd.upnp.url import DeviceURL, without_zone
+from txigd.upnp.url import DeviceURL, IPAddress, without_zone
 
 _log = log.logger("txigd.control_point")
 _MACHINE_ID = Path("/etc/machine-id")
@@ -213,12 +214,17 @@ class ControlPoint(control_point.ControlPoint):
         host = str(without_zone(sighting.location.host))
         if host not in self._declined and len(self._declined) < SIGHTINGS:
             self._declined.add(host)
-            _log.info("gateway at {host} is not the default route: not used unless it is named", host=host)
+            if not any(host in map(str, self.hosts_of(gateway)) for gateway in self.gateways):
+                _log.info("gateway at {host} is not the default route: not used unless it is named", host=host)
 
     @property
     def declined_hosts(self) -> tuple[str, ...]:
         """Addresses of gateways that were seen and not used."""
         return tuple(sorted(self._declined))
+
+    def hosts_of(self, gateway: Gateway) -> tuple[IPAddress, ...]:
+        """The addresses, without zones, from which a gateway is announced; not all of them need be described (Q038)."""
+        return tuple(dict.fromkeys(without_zone(one.host) for one in self._announced_at(gateway.device)))
 
     def _choose(self) -> None:
         """The next hop first, then whatever came first; the one in use stays while it is as good."""
@@ -330,9 +336,12 @@ class ControlPoint(control_point.ControlPoint):
 
     def _elsewhere(self, device: RemoteDevice) -> list[DeviceURL]:
         """Where the next hop shows the same device, which is not described there because the user named one place."""
-        udns = {part.udn for part in device.description.root.walk()}
+        return [location for location in self._announced_at(device) if self.is_next_hop(location.host)]
+
+    def _announced_at(self, device: RemoteDevice) -> list[DeviceURL]:
+        udns = {normal_udn(part.udn) for part in device.description.root.walk()}
         seen = () if self.discovery is None else self.discovery.presence.sightings
-        return [one.location for one in seen if one.udns & udns and self.is_next_hop(one.location.host)]
+        return [one.location for one in seen if one.udns & udns]
 
     def _refuse(self, device: RemoteDevice, why: str) -> None:
         """It is no gateway; for a device that was named by its URL that is the answer."""

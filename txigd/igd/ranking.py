@@ -44,11 +44,24 @@ def ranking(point: ControlPoint) -> tuple[Candidate, ...]:
     return (
         *(_candidate(point, gateway, ()) for gateway in verified),
         *(_candidate(point, gateway, (f"not verified: {point.last_error}",)) for gateway in point.unverified),
-        *(
-            Candidate("", host, "", False, ("not the default route and not named, so nothing is sent to it",))
-            for host in point.declined_hosts
-        ),
+        *(Candidate("", host, "", False, (declined(point, host),)) for host in point.declined_hosts),
     )
+
+
+def route(point: ControlPoint, gateway: Gateway) -> str:
+    """What a gateway is to this host's default routes: a router may be used at another address than they name."""
+    if point.is_next_hop(gateway.address):
+        return "default route of this host"
+    hops = [str(host) for host in point.hosts_of(gateway) if point.is_next_hop(host)]
+    return f"default route of this host, at its address {hops[0]}" if hops else "not the default route"
+
+
+def declined(point: ControlPoint, host: str) -> str:
+    """Why nothing is sent to an address that a gateway was announced from."""
+    for gateway in point.gateways:
+        if host in map(str, point.hosts_of(gateway)):
+            return f"announces the gateway at {gateway.address} as well, so it is not asked"
+    return "not the default route and not named, so nothing is sent to it"
 
 
 def _candidate(point: ControlPoint, gateway: Gateway, more: tuple[str, ...]) -> Candidate:
@@ -57,7 +70,7 @@ def _candidate(point: ControlPoint, gateway: Gateway, more: tuple[str, ...]) -> 
     facts = [*more]
     if point.named is not None:
         facts.append("named by the user")
-    facts.append("default route of this host" if next_hop else "not the default route")
+    facts.append(route(point, gateway))
     if not in_use and not more:
         used = point.current
         better = used is not None and point.is_next_hop(used.address) and not next_hop

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from txigd.igd.control_point import ControlPoint
 from txigd.igd.gateway import Gateway
+from txigd.igd.ranking import declined, route
 from txigd.limits import REPORT_TEXT_CHARACTERS
 
 
@@ -28,13 +29,13 @@ def ranking(point: ControlPoint) -> list[str]:
     """Gateways and their connections, the one in use first, and those that were not used."""
     lines = []
     for gateway in point.gateways:
-        routed = "the default route" if point.is_next_hop(gateway.address) else "not the default route"
         used = "in use" if gateway is point.current else "not in use"
+        routed = route(point, gateway)
         lines.append(f"gateway {gateway.friendly_name!r} at {gateway.location}, {routed}, {used}: {gateway.wan.status}")
         for connection in gateway.wan.connections:
             live = "live" if connection is gateway.wan.connection else "idle"
             lines.append(f"connection {connection.name} of {gateway.friendly_name!r}: {live}")
-    return [*lines, *(f"gateway at {host}: seen, and not the default route" for host in point.declined_hosts)]
+    return [*lines, *(f"gateway at {host}: {declined(point, host)}" for host in point.declined_hosts)]
 
 
 def line(text: str) -> str:
