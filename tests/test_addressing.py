@@ -17,6 +17,7 @@ from txigd.errors import AddressingError
 from txigd.limits import LINKS
 from txigd.upnp import addressing
 from txigd.upnp.addressing import Link, NextHop
+from txigd.upnp.url import parse_named
 
 HEADING = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
 ROUTES4 = HEADING + "".join(
@@ -202,6 +203,20 @@ class AddressTowardsTests(SynchronousTestCase):
     def test_loopback_is_reached_from_loopback(self):
         here = ipaddress.ip_address("127.0.0.1")
         self.assertEqual(addressing.address_towards(here), here)
+
+    def test_a_link_local_url_says_on_which_link(self):
+        wanting = parse_named("http://[fe80::1]:5000/d.xml")
+        for there, said in (
+            (("eth0", "wlan0"), "Write http://[fe80::1%eth0]:5000/d.xml (or wlan0 for eth0)"),
+            (("eth0",), "Write http://[fe80::1%eth0]:5000/d.xml"),
+            ((), "Write http://[fe80::1%LINK]:5000/d.xml"),
+        ):
+            made = tuple(link(name, number, "fe80::7/64") for number, name in enumerate(there, 2))
+            self.patch(addressing, "links", lambda names=(), made=made: made)
+            error = self.assertRaises(AddressingError, addressing.check_zone, wanting)
+            self.assertTrue(str(error).endswith(said), str(error))
+        for text in ("http://[fe80::1%1]/", "http://[2001:db8::1]/", "http://169.254.1.1/", "http://192.0.2.1/"):
+            addressing.check_zone(parse_named(text))
 
     def test_an_unknown_zone_is_an_addressing_error(self):
         host = ipaddress.ip_address("fe80::1%nolink0")

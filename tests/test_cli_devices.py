@@ -173,7 +173,17 @@ class CommandTests(TestCase):
         self.assertIn(
             "write http://ADDRESS:PORT/PATH", await self.txigd("describe", "http://light.local/d.xml", status=2)
         )
-        self.assertIn("http://[fe80::1%LINK]:5/", await self.txigd("describe", "http://[fe80::1]:5/d.xml", status=2))
+        for words in (
+            ("describe", "http://[fe80::1]:5/d.xml"),
+            ("call", "http://[fe80::1]:5/d.xml", "S", "A"),
+            ("subscribe", "http://[fe80::1]:5/d.xml", "S"),
+            ("ip", "--gateway", "http://[fe80::1]:5/d.xml"),
+        ):
+            self.assertRegex(await self.txigd(*words, status=2), r"which link .* Write http://\[fe80::1%\S+\]:5/d\.xml")
+        self.assertIn(
+            "no such link: nolink0; this host has: ",
+            await self.txigd("describe", "http://[fe80::1%nolink0]:5/d.xml", status=2),
+        )
 
     async def test_call(self) -> None:
         light = self.light()

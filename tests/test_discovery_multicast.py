@@ -388,7 +388,7 @@ class HearTests(Case):
         self.hear(answer("http://[fe80::1]:5000/root.xml"), ("fe80::1", 1900))
         sighting = self.changes[0].sighting
         self.assertEqual((str(sighting.source), str(sighting.location.host)), ("fe80::1%eth0", "fe80::1%eth0"))
-        self.assertEqual(str(sighting.location), "http://[fe80::1]:5000/root.xml")
+        self.assertEqual(str(sighting.location), "http://[fe80::1%eth0]:5000/root.xml")
 
     def test_the_number_of_drop_reasons_is_bounded(self):
         made = self.started()

@@ -61,6 +61,7 @@ class OptionsTests(SynchronousTestCase):
             ("--map tcp:80 --map tcp:81:80", "external port 80 is already wanted for tcp:80:80"),
             ("--link nope", "no such link: nope; this host has: "),
             ("--gateway router", "http://ADDRESS:PORT/PATH"),
+            ("--gateway http://[fe80::1]:5000/d.xml", "which link leads to fe80::1? Write http://[fe80::1%"),
             ("--gateway ftp://192.168.1.1/", "http://ADDRESS:PORT/PATH"),
             ("--poll 0", "--poll '0': write a number from 1 to 86400"),
             ("--poll nan", "--poll 'nan'"),

@@ -150,7 +150,21 @@ class HostRuleTests(SynchronousTestCase):
 
     def test_zone_stays_off_the_wire(self) -> None:
         url = DeviceURL(ipaddress.ip_address("fe80::1%lan0"), 49153, "/x")
-        self.assertEqual((url.authority, str(url)), ("[fe80::1]:49153", "http://[fe80::1]:49153/x"))
+        self.assertEqual((url.authority, url.on_the_wire), ("[fe80::1]:49153", "http://[fe80::1]:49153/x"))
+
+    def test_what_is_shown_can_be_written_again(self) -> None:
+        """A link-local address without its link cannot be named: which of them all would it be?"""
+        for text in (
+            "http://[fe80::1%lan0]:49153/x",
+            "http://[fe80::1%lan0]/",
+            "http://[2001:db8::1]/a]b",
+            "http://192.0.2.1/%25",
+        ):
+            self.assertEqual(str(parse_named(text)), text)
+            self.assertEqual(parse_named(str(parse_named(text))), parse_named(text))
+        found = check_location("http://[fe80::1]:5000/x", sender=ipaddress.ip_address("fe80::1%lan0"))
+        self.assertEqual(str(found), "http://[fe80::1%lan0]:5000/x")
+        self.assertEqual(str(resolve(found, "/c")), "http://[fe80::1%lan0]:5000/c")
 
     def test_zones_of_addresses(self) -> None:
         link_local = ipaddress.ip_address("fe80::1%lan0")

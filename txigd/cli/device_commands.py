@@ -6,7 +6,6 @@ import argparse
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, datetime, time, timezone
-from ipaddress import IPv6Address
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,7 +37,7 @@ async def describe(reactor: Any, options: argparse.Namespace, report: Report) ->
     if "://" not in options.url:
         return _describe_file(Path(options.url), options.base, report)
     async with _point(reactor) as point:
-        found = await point.device(_reachable(options.url), seconds=options.timeout)
+        found = await point.device(_location(options.url), seconds=options.timeout)
         tables: _Tables = {}
         for remote in found.services:
             table = await remote.description()
@@ -60,13 +59,6 @@ def _location(text: str) -> DeviceURL:
         return url.parse_named(text)
     except BadURL as error:
         raise InvalidArgument(f"{error}; write http://ADDRESS:PORT/PATH") from None
-
-
-def _reachable(text: str) -> DeviceURL:
-    found = _location(text)
-    if isinstance(found.host, IPv6Address) and found.host.is_link_local and not found.host.scope_id:
-        raise InvalidArgument(f"which link leads to {found.host}? Write http://[{found.host}%LINK]:{found.port}/PATH")
-    return found
 
 
 def _describe_file(file: Path, base: str | None, report: Report) -> int:
@@ -119,7 +111,7 @@ def _beside(file: Path, service: Service) -> ServiceDescription | None:
 async def call(reactor: Any, options: argparse.Namespace, report: Report) -> int:
     """Call an action."""
     async with _point(reactor) as point:
-        service = (await point.device(_reachable(options.url), seconds=options.timeout)).service(options.service)
+        service = (await point.device(_location(options.url), seconds=options.timeout)).service(options.service)
         if options.action.lower() == "querystatevariable":
             told: Mapping[str, Any] = await _query(service, options)
         else:
@@ -162,7 +154,7 @@ def _values(signature: Signature, given: list[tuple[str, str]]) -> dict[str, Any
 async def subscribe(reactor: Any, options: argparse.Namespace, report: Report) -> int:
     """Print events."""
     async with _point(reactor, callback_port=options.callback_port) as point:
-        service = (await point.device(_reachable(options.url), seconds=options.timeout)).service(options.service)
+        service = (await point.device(_location(options.url), seconds=options.timeout)).service(options.service)
         refused: Deferred[int] = Deferred()
 
         def on_state(state: str) -> None:

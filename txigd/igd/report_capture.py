@@ -121,7 +121,7 @@ class _Capture:
         finally:
             self._exchange.close()
             await self._datagrams.stop()
-        return self._report(str(location), description, self._relevant(location.host), events, gateway)
+        return self._report(location.on_the_wire, description, self._relevant(location.host), events, gateway)
 
     # -- which gateway -----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ def state_of(gateway: Gateway) -> dict[str, str]:
     status = gateway.wan.status
     return {
         "name": line(gateway.friendly_name),
-        "location": gateway.location,
+        "location": gateway.device.location.on_the_wire,
         "local_address": str(gateway.local_address),
         "service": status.service,
         "status": line(status.connection_status),
@@ -31,7 +31,8 @@ def ranking(point: ControlPoint) -> list[str]:
     for gateway in point.gateways:
         used = "in use" if gateway is point.current else "not in use"
         routed = route(point, gateway)
-        lines.append(f"gateway {gateway.friendly_name!r} at {gateway.location}, {routed}, {used}: {gateway.wan.status}")
+        at = gateway.device.location.on_the_wire
+        lines.append(f"gateway {gateway.friendly_name!r} at {at}, {routed}, {used}: {gateway.wan.status}")
         for connection in gateway.wan.connections:
             live = "live" if connection is gateway.wan.connection else "idle"
             lines.append(f"connection {connection.name} of {gateway.friendly_name!r}: {live}")

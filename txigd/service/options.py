@@ -15,6 +15,7 @@ from txigd.igd.pinhole import Pinhole
 from txigd.limits import MAP_FILE_CHARACTERS, MAPPINGS, PINHOLES, POLL_SECONDS
 from txigd.upnp import addressing
 from txigd.upnp.naming import callback_authority, named_device
+from txigd.upnp.url import DeviceURL
 
 USAGE_STATUS = 2
 
@@ -100,7 +101,9 @@ class Options(usage.Options):
             raise usage.UsageError("--simulate brings its own gateway and link: leave out --gateway and --link")
         try:
             if self["gateway"] is not None:
-                named_device(self["gateway"])
+                named = named_device(self["gateway"])
+                if isinstance(named, DeviceURL):
+                    addressing.check_zone(named)
             if self["links"]:
                 addressing.links(self["links"])
             callback_authority(self["callback-host"], self["callback-port"])

@@ -21,7 +21,7 @@ import ifaddr
 
 from txigd.errors import AddressingError
 from txigd.limits import LINKS, SSDP_PORT
-from txigd.upnp.url import IPAddress, IPNetwork, with_zone, without_zone
+from txigd.upnp.url import DeviceURL, IPAddress, IPNetwork, with_zone, without_zone
 
 IPInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
@@ -283,7 +283,24 @@ def zone_index(address: IPAddress) -> int:
     try:
         return socket.if_nametoindex(zone)
     except OSError as error:
-        raise AddressingError(f"no such link: {zone}") from error
+        there = ", ".join(sorted(name for _, name in socket.if_nameindex())) or "none"
+        raise AddressingError(f"no such link: {zone}; this host has: {there}") from error
+
+
+def check_zone(url: DeviceURL) -> None:
+    """A link-local address is on every link: whoever names one has to say which is meant.
+
+    :param url: as the user wrote it.
+    :raises AddressingError: where it says none, showing what to write, or one that this host has not.
+    """
+    if url.host.version == 4 or not url.host.is_link_local:
+        return
+    if url.zone:
+        zone_index(url.host)
+        return
+    could_be = [link.name for link in links() if link.ipv6_link_local is not None] or ["LINK"]
+    others = f" (or {', '.join(could_be[1:])} for {could_be[0]})" if could_be[1:] else ""
+    raise AddressingError(f"which link leads to {url.host}? Write {url.with_zone(could_be[0])}{others}")
 
 
 def address_towards(host: IPAddress) -> IPAddress:

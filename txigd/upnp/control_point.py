@@ -95,12 +95,14 @@ class ControlPoint(Devices, Service):
     def startService(self) -> None:
         """Open the sockets and search. Without any network it waits for one.
 
-        :raises AddressingError: when a named link does not exist.
+        :raises AddressingError: when a named link does not exist, or a link-local URL was named without its link.
         """
         if self.running:
             return
         if self._stopping:
             raise Stopped("the control point is being stopped")
+        if isinstance(self.named, DeviceURL):
+            addressing.check_zone(self.named)
         self.links, self.next_hops = addressing.links(self._link_names), addressing.next_hops()
         self.routed = frozenset(hop.link_name for hop in self.next_hops)
         if self._ended:  # another life

@@ -69,12 +69,14 @@ class Devices:
         :param seconds: budget of fetching it.
         :return: a cancellable Deferred; fails with :class:`~txigd.errors.BadURL`,
             :class:`~txigd.errors.ExchangeError`, :class:`~txigd.errors.DescriptionError`,
-            :class:`~txigd.errors.AddressingError` when no link leads there, or :class:`~txigd.errors.Stopped`.
+            :class:`~txigd.errors.AddressingError` when no link leads there or a link-local address names none, or
+            :class:`~txigd.errors.Stopped`.
         """
         return Deferred.fromCoroutine(self._named_device(location, seconds))
 
     async def _named_device(self, location: str | DeviceURL, seconds: float) -> RemoteDevice:
         where = parse_named(location) if isinstance(location, str) else location
+        addressing.check_zone(where)
         known = self._device_at(where)
         if known is not None:
             return known

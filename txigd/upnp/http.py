@@ -298,7 +298,7 @@ class Exchange:
         client = HTTPClient(agent, self._cookies, Octets)
         answered: Deferred[Any] = client.request(
             method,
-            LiteralURL(str(url)),
+            LiteralURL(url.on_the_wire),
             headers=WireHeaders(headers),
             data=body or None,
             cookies=self._cookies,

@@ -33,7 +33,8 @@ class DeviceURL:
     """An ``http`` URL whose host is a literal address.
 
     ``host`` carries the zone of a link-local IPv6 address (``IPv6Address.scope_id``); the zone never goes on the wire.
-    ``target`` is path and query exactly as received, beginning with ``/``.
+    ``target`` is path and query exactly as received, beginning with ``/``. The text of a URL is what
+    :func:`parse_named` reads, with the zone: people may have to name the device again. :attr:`on_the_wire` has none.
     """
 
     host: IPAddress
@@ -47,8 +48,22 @@ class DeviceURL:
         host = f"[{literal}]" if literal.version == 6 else str(literal)
         return host if self.port == 80 else f"{host}:{self.port}"
 
-    def __str__(self) -> str:
+    @property
+    def on_the_wire(self) -> str:
+        """What may be sent: to others than this host a zone means nothing."""
         return f"http://{self.authority}{self.target}"
+
+    @property
+    def zone(self) -> str:
+        """The link that leads to a link-local address; empty for any other address, and where it is not told."""
+        return (self.host.scope_id or "") if isinstance(self.host, ipaddress.IPv6Address) else ""
+
+    def __str__(self) -> str:
+        return self.on_the_wire.replace("]", f"%{self.zone}]", 1) if self.zone else self.on_the_wire
+
+    def with_zone(self, zone: str) -> DeviceURL:
+        """The same on the link ``zone``, if it is link-local IPv6, otherwise as it is."""
+        return replace(self, host=with_zone(self.host, zone))
 
     def with_target(self, target: str) -> DeviceURL:
         """The same host and port with another path and query."""
@@ -118,7 +133,7 @@ def parse_named(text: str) -> DeviceURL:
     if match is None:
         return parse(text)
     url = parse(match["before"] + text[match.end() :])
-    zoned = replace(url, host=with_zone(url.host, match["zone"]))
+    zoned = url.with_zone(match["zone"])
     if zoned == url:
         raise BadURL(f"{url.host} is not link-local, so it has no zone: {text!r}")
     return zoned
