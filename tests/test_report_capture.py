@@ -11,12 +11,13 @@ from typing import Any
 
 from twisted.internet import reactor as installed
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.raw_client import ask, request
 from tests.raw_server import RawServer, answer, timers
-from txigd.errors import BadReport, ExchangeError, NoGateway, NotAGateway
+from txigd.errors import AddressingError, BadReport, ExchangeError, NoGateway, NotAGateway
 from txigd.igd import report_capture, report_recorder
 from txigd.igd.control_point import ControlPoint
 from txigd.igd.gateway import Gateway
@@ -333,6 +334,44 @@ class ReplayTests(Case):
     async def test_report_without_an_answer_is_refused(self) -> None:
         report = await self.captured((await self.simulated()).location)
         self.assertRaises(BadReport, ReportedGateway, reactor, replace(report, location="", steps=()))
+
+    async def test_a_start_that_fails_halfway_leaves_nothing_open(self) -> None:
+        report = await self.captured((await self.simulated()).location)
+        (step, *_) = report.steps
+        sent = re.sub(rb"(?i)(host: *127.0.0.1):[0-9]+", rb"\1:9", step.exchanges[0].sent)
+        elsewhere = replace(step, exchanges=(replace(step.exchanges[0], sent=sent),))
+        report = replace(report, steps=(*report.steps, elsewhere))
+        listened: list[Any] = []
+
+        class Full:
+            """Has room for so many ports."""
+
+            room = 1
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(reactor, name)
+
+            def listenTCP(self, port: int, factory: Any, interface: str = "") -> Any:
+                if len(listened) >= self.room:
+                    raise CannotListenError(interface, port, OSError(24, "too many open files"))
+                listened.append(reactor.listenTCP(port, factory, interface=interface))
+                return listened[-1]
+
+        full = Full()
+        replay = ReportedGateway(full, report, ssdp=False)
+        self.addCleanup(replay.stop)
+        self.assertIn("too many open files", str(self.assertRaises(CannotListenError, replay.start)))
+        await deferLater(reactor, 0, lambda: None)
+        self.assertEqual([port.connected for port in listened], [False])
+        self.assertFalse(replay.running)
+        full.room = 3
+        await replay.start()
+        self.assertEqual(len(listened), 3)
+        await replay.stop()
+        nowhere = ReportedGateway(reactor, report, link="no-such-link")
+        self.assertIn("no-such-link", str(self.assertRaises(AddressingError, nowhere.startService)))
+        self.assertFalse(nowhere.running)
+        await deferLater(reactor, 0, lambda: None)  # trial complains of what is left
 
     async def test_stopped_in_the_middle_nothing_is_left(self) -> None:
         report = await self.captured((await self.simulated()).location)

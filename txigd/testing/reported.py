@@ -92,10 +92,23 @@ class ReportedGateway(Service):
         return defer.succeed(None)
 
     def startService(self) -> None:
-        """Listen and announce. :raises CannotListenError: if ``http_port`` is taken."""
+        """Listen and announce; where a part of it fails, nothing stays open.
+
+        :raises CannotListenError: if ``http_port`` is taken, or ``address`` is not of this host.
+        :raises AddressingError: if there is no such ``link``.
+        """
         super().startService()  # type: ignore[no-untyped-call]
+        try:
+            self._open()
+        except BaseException:
+            self.running = False
+            defer.ensureDeferred(self._close())
+            raise
+
+    def _open(self) -> None:
         host = ipaddress.ip_address(self._address)
         where: dict[Place, DeviceURL] = {}
+        self._devices = {}
         for number, place in enumerate(self._places):
             device = ScriptedDevice(
                 self._reactor,
@@ -109,15 +122,22 @@ class ReportedGateway(Service):
         self._move = Move(where)
         self.location = self._move.text(self.report.location.encode()).decode()
         if self._ssdp_port:
-            (link,) = addressing.links([self._link])
-            said = [
-                Said(heard, one.heard == "search", self._move.text(one.octets))
-                for heard, one in announcements(self.report)
-            ]
-            self._announcer = ReportedAnnouncer(
-                self._reactor, said, address=host, link=link.name, link_index=link.index, port=self._ssdp_port
-            )
-            self._announcer.open()
+            self._announce()
+
+    def _announce(self) -> None:
+        (link,) = addressing.links([self._link])
+        said = [
+            Said(heard, one.heard == "search", self._move.text(one.octets)) for heard, one in announcements(self.report)
+        ]
+        self._announcer = ReportedAnnouncer(
+            self._reactor,
+            said,
+            address=ipaddress.ip_address(self._address),
+            link=link.name,
+            link_index=link.index,
+            port=self._ssdp_port,
+        )
+        self._announcer.open()
 
     def stop(self) -> defer.Deferred[None]:
         """Stop if running."""
