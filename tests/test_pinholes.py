@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -326,6 +328,45 @@ class PinholesTests(SynchronousTestCase):
         self.clock.advance(4000)
         self.pinholes.attach(self.firewall)
         self.assertEqual((self.lan.actions(), journal.pinholes("uuid:1")), ([], ()))
+
+    def test_Q199_what_is_wanted_while_it_is_being_closed_is_opened_afterwards(self) -> None:
+        journal = Journal()
+        books = Books(journal, self.clock.seconds)
+        record(books, "uuid:1", WEB, 7, OURS)
+        self.pinholes = Pinholes(self.clock, books=books, random=Random(2))
+        held, open_it = self.settling()
+        self.assertEqual((self.lan.actions(), held.status.state), ([], MappingState.WAITING))
+        open_it()
+        self.wait(0.1)
+        self.assertEqual((held.status.state, self.open_ports()), (MappingState.ACTIVE, [8080]))
+        self.assertEqual([one.unique_id for one in journal.pinholes("uuid:1")], [held.status.unique_id])
+
+    def settling(self) -> tuple[HeldPinhole, Callable[[], None]]:
+        """One that is wanted while it is being closed, and what lets the closing go on."""
+        slow: Deferred[None] = Deferred()
+        opens = self.firewall.open
+
+        async def opened(*given: Any) -> Any:
+            await slow
+            return await opens(*given)
+
+        patched = self.patch(self.firewall, "open", opened)
+        self.pinholes.attach(self.firewall)
+        patched.restore()
+        held = self.pinholes.hold(WEB)
+        self.wait(0.1)
+        return held, lambda: slow.callback(None)
+
+    def test_nothing_is_opened_once_it_is_not_wanted(self) -> None:
+        for end in (lambda held: held.leave(), lambda held: held.release(), lambda held: self.pinholes.stop()):
+            books = Books(Journal(), self.clock.seconds)
+            record(books, "uuid:1", WEB, 7, OURS)
+            self.pinholes = Pinholes(self.clock, books=books, random=Random(2))
+            held, open_it = self.settling()
+            end(held)
+            open_it()
+            self.wait(0.1)
+            self.assertEqual((held.status.state, self.open_ports()), (MappingState.RELEASED, []))
 
     def test_settling_ends_with_the_gateway(self) -> None:
         books = Books(Journal(), self.clock.seconds)

@@ -225,7 +225,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
     def _let_go(self, result: object) -> None:
         """What had to end first has ended."""
         self._waiting = False
-        if self._place is not None:
+        if self._place is not None and not self.leaving:
             self._start()
 
     def _start(self) -> None:

@@ -148,18 +148,19 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
 
     def detach(self, reason: str) -> None:
         """The gateway is gone; everything stays wanted."""
-        self._unsettle()
         super().detach(reason)
+        self._unsettle()
 
     def part(self, reason: str, seconds: float = FAREWELL_SECONDS) -> None:
         """Leave this gateway for another one: what is ours there is closed within ``seconds`` (F16)."""
-        self._unsettle()
         super().part(reason, seconds)
+        self._unsettle()
 
     def stop(self, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
         """Close everything, within ``seconds``; what the gateway did not confirm by then runs out with its lease."""
+        stopped = super().stop(seconds)
         self._unsettle()
-        return super().stop(seconds)
+        return stopped
 
     def _wanted(self) -> list[Pinhole]:
         return [held.wanted for held in self if not held.leaving]
@@ -179,4 +180,13 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
         return wanted.protocol, wanted.internal_port, remote, wanted.remote_port, client
 
     def _make(self, wanted: Pinhole, wait_for: Deferred[None] | None) -> HeldPinhole:
-        return HeldPinhole(self._clock, wanted, self._random, self._books, wait_for=wait_for)
+        return HeldPinhole(self._clock, wanted, self._random, self._books, wait_for=self._after_settling(wait_for))
+
+    def _after_settling(self, wait_for: Deferred[None] | None) -> Deferred[None] | None:
+        """What is wanted now may be what is being closed: it is opened afterwards, else the two are one pinhole."""
+        settling = self._settling
+        if settling is None or settling.called:
+            return wait_for
+        settled: Deferred[None] = Deferred()
+        settling.addBoth(settled.callback)
+        return settled if wait_for is None else settled.addCallback(lambda _: wait_for)
