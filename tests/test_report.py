@@ -61,6 +61,46 @@ class MaskTests(SynchronousTestCase):
             b" uuid:00000001-0000-4000-8000-020000000001 uuid:upnp-IGD-1_0-020000000001 xSN020000000001x</a>",
         )
 
+    def test_a_mac_in_unusual_spellings(self) -> None:
+        for text, masked_text in (
+            (b"0090-a277-777b", b"0200-0000-0001"),
+            (b"0090A2-77777B", b"020000-000001"),
+            (b"0:90:a2:77:77:7b,", b"2:00:00:00:00:01,"),
+            (b"SN:0:90:a2:77:77:7b.", b"SN:2:00:00:00:00:01."),
+            (b"a:b:c:d:e:f", b"2:0:0:0:0:1"),
+            (b"?m=00%3A90%3aA2%3A77%3A77%3A7B&", b"?m=02%3A00%3a00%3A00%3A00%3A01&"),
+            (b"00:90:a2:ff:fe:77:77:7b", b"02:00:00:00:00:00:00:01"),
+            (b"id 290:a2ff:fe77:777b", b"id 200:0000:0000:0001"),
+            (b"uuid:igd-0090-a277-777b", b"uuid:igd-0200-0000-0001"),
+            (b"name abcdefabcdef", b"name 020000000001"),
+            (b"<ClientMac>001122334455</ClientMac>", b"<ClientMac>020000000001</ClientMac>"),
+            (b'<LanHwAddr a="b"> 001122334455</LanHwAddr>', b'<LanHwAddr a="b"> 020000000001</LanHwAddr>'),
+            (b"&lt;MAC&gt;001122334455&lt;/MAC&gt;", b"&lt;MAC&gt;020000000001&lt;/MAC&gt;"),
+            (b'{"mac": "001122334455"}', b'{"mac": "020000000001"}'),
+            (b"hwaddr=001122334455", b"hwaddr=020000000001"),
+            (b"MAC 00 11 22 33 44 55", b"MAC 02 00 00 00 00 01"),
+            (b"mac:0-11-22-33-44-5", b"mac:2-00-00-00-00-1"),
+        ):
+            self.assertEqual(mask(text), (masked_text,))
+
+    def test_one_mac_however_short(self) -> None:
+        (out,) = mask(b"0:90:a2:7:77:7b 00:90:a2:07:77:7b 0090a207777b 0:90:a2:7:77:7c")
+        self.assertEqual(out, b"2:00:00:0:00:01 02:00:00:00:00:01 020000000001 2:00:00:0:00:02")
+
+    def test_a_mac_of_digits_only_is_known_from_an_address(self) -> None:
+        out = mask(b"ssid-001122334455 fe80::211:22ff:fe33:4455")[0]
+        self.assertTrue(out.startswith(b"ssid-020000000001 fe80::"))
+
+    def test_what_only_looks_like_a_mac(self) -> None:
+        for text in (
+            b"12:34:56 2026-11-20 1-2-3-4-5-6 2024-1011-1213 20261120-160727",
+            b"Server: Linux/2.6.30.9 build 123456-123456",
+            b"fe80::1 ff02::c [ff05::c] ::1 1.2.3.4.5.6",
+            b"<mac>enabled</mac> stomach 42 mac 17",
+            b"uuid:upnp-InternetGatewayDevice-1_0",
+        ):
+            self.assertEqual(mask(text), (text,))
+
     def test_a_mac_of_digits_only_is_known_from_elsewhere(self) -> None:
         out = mask(b"ssid-001122334455 SentBytes=123456789012", b"<NewMACAddress>00:11:22:33:44:55</NewMACAddress>")
         self.assertEqual(out[0], b"ssid-020000000001 SentBytes=123456789012")
@@ -106,6 +146,14 @@ class MaskTests(SynchronousTestCase):
         self.assertNotIn("a2ff:fe77", local)
         self.assertEqual(kept, ["fe80::1", "fd00::1"])
 
+    def test_a_mac_in_a_group_and_in_an_escaped_url(self) -> None:
+        (out,) = mask(b"ff02::1:ff77:777b")
+        self.assertTrue(out.startswith(b"ff02::1:"))
+        self.assertFalse(b"77" in out or b"7b" in out)
+        (out,) = mask(b"http://%5Bfe80::290:a2ff:fe77:777b%5D:80/x")
+        self.assertNotIn(b"a2ff", out)
+        self.assertTrue(out.startswith(b"http://%5Bfe80::") and out.endswith(b"%5D:80/x"), out)
+
     def test_a_mac_in_a_unique_local_address(self) -> None:
         (out,) = mask(b"fd12:3456:789a:1:290:a2ff:fe77:777b")
         self.assertTrue(out.startswith(b"fd12:3456:789a:1:"))
@@ -130,6 +178,13 @@ class MaskTests(SynchronousTestCase):
             (b"<serialNumber><![CDATA[", b"AB-77", b"]]></serialNumber>"),
             (b"<NewDomainName>", b"anna.example", b"</NewDomainName>"),
             (b"<presentationURL>http://", b"annas-box.fritz.box", b"/</presentationURL>"),
+            (b"http://", b"annas-box.example", b"./x"),
+            (b"http://-:-@", b"annas-box.example", b":80/x"),
+            (b"<a>http%3A%2F%2F", b"annas-box.example", b"%2Fx"),
+            (b'{"url":"http:\\/\\/', b"annas-box.example", b'\\/x"}'),
+            (b"http://", "böx.example".encode(), b"/x"),
+            (b"http://", b".".join([b"anna"] * 12), b"/x"),
+            (b"GET /d HTTP/1.1\r\nHost: ", b"annas-box.example", b":80\r\n"),
             (b"GET /x?a=1&amp;sid=", b"ab12cd", b"&b=2"),
             (b"GET /x?n=", b"a1b2c3d4", b" HTTP/1.1"),
             (b"GET /", b"hG73kfu-8_2Kdk30dlJ", b"/desc.xml"),

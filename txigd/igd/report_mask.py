@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from txigd.igd import report_hardware as hardware
 from txigd.igd import report_secrets as secrets
 from txigd.igd.report_secrets import Span
 from txigd.limits import REPORT_SECRETS
@@ -64,9 +65,10 @@ class Mask:
         """Look for values that are to be masked wherever they occur."""
         for start, end in (*secrets.told(octets), *secrets.id_parts(octets)):
             self._remember(octets[start:end])
-        for pattern in (secrets.MAC, secrets.DOTTED_MAC):
-            for found in pattern.finditer(octets):
-                self._remember(re.sub(rb"[:.-]", b"", found[0]))
+        for start, end in hardware.spans(octets):
+            self._remember(hardware.digits(octets[start:end]))
+        for start, end in secrets.telling_v6(octets):
+            self._remember(hardware.of_interface(ipaddress.IPv6Address(octets[start:end].decode("ascii"))) or b"")
         for found in secrets.UUID.finditer(octets):
             self._remember(found[2])
         for (start, end), is_version in secrets.public_quads(octets):
@@ -98,8 +100,7 @@ class Mask:
     def _finders(self, octets: bytes) -> Iterator[tuple[Iterable[Span], Callable[[bytes], bytes]]]:
         """The most certain first: what they find is masked in a form of its own, wherever it stands."""
         yield [found.span() for found in secrets.UUID.finditer(octets)], self._uuid
-        yield [found.span() for found in secrets.MAC.finditer(octets)], self._hardware
-        yield [found.span() for found in secrets.DOTTED_MAC.finditer(octets)], self._hardware
+        yield hardware.spans(octets), self._hardware
         yield secrets.telling_v6(octets), self._v6
         yield self._quad_spans(octets), self._quad
         known = self._known()
@@ -138,13 +139,12 @@ class Mask:
 
     def _hardware(self, piece: bytes) -> bytes:
         """02:00:00:00:00:01 and so on, with the separators that were there; the same for all spellings."""
-        digits = re.sub(rb"[:.-]", b"", piece).lower()
+        digits = hardware.digits(piece)
         if len(set(digits)) == 1:
             return piece
         if digits not in self._hex:
             self._hex[digits] = b"02" + str(len(self._hex) + 1).encode().zfill(len(digits) - 2)[2 - len(digits) :]
-        masked = iter(self._hex[digits])
-        return bytes(octet if octet in b":.-" else next(masked) for octet in piece)
+        return hardware.spelled(piece, self._hex[digits])
 
     def _uuid(self, piece: bytes) -> bytes:
         """The last group is often the MAC, and is masked like it."""
@@ -183,7 +183,7 @@ class Mask:
         address = ipaddress.IPv6Address(piece.decode("ascii"))
         self._wide.add(int(address))
         old = [int.from_bytes(address.packed[place : place + 2], "big") for place in range(0, 16, 2)]
-        kept = 4 if secrets.is_local_v6(address) else 0
+        kept = secrets.kept_groups(address)
         new = [self._hextet(tuple(old[: place + 1])) if place >= kept else old[place] for place in range(8)]
         left, double, right = piece.partition(b"::")
         heads, tails = left.split(b":"), right.split(b":")

@@ -22,14 +22,13 @@ Span = tuple[int, int]
 
 _I: Final = re.IGNORECASE
 UUID: Final = re.compile(rb"(?<![0-9a-f])([0-9a-f]{8}(?:-[0-9a-f]{4}){3})-([0-9a-f]{12})(?![0-9a-f])", _I)
-MAC: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4,6}[0-9a-f]{2}(?![0-9a-f])", _I)
-DOTTED_MAC: Final = re.compile(rb"(?<![0-9a-f.])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}(?![0-9a-f.])", _I)
 _HEX: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{12,}(?![0-9a-f])", _I)
 _QUAD: Final = re.compile(rb"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])")
 _V6: Final = re.compile(
-    rb"(?:(?<![0-9a-z:.])|(?<=[g-z]:))(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![0-9a-z]|\.[0-9]|:[0-9a-f:])", _I
+    rb"(?:(?<![0-9a-z:.])|(?<=[g-z]:)|(?<=%5b))(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![0-9a-z]|\.[0-9]|:[0-9a-f:])", _I
 )
 _UNIQUE_LOCAL: Final = ipaddress.IPv6Network("fc00::/7")
+_SOLICITED_NODE: Final = ipaddress.IPv6Network("ff02::1:ff00:0/104")  # the last three octets are those of a MAC
 
 # Names of elements, keys and arguments whose text is nobody's business. They are matched at their end: a switch such as
 # SSIDBroadcastEnabled is none of them.
@@ -58,7 +57,12 @@ _QUERY_NAME: Final = re.compile(rb"key|tok|auth|sid|sess|pass|user|nonce|sign|id
 _PATH_TOKEN: Final = re.compile(rb"(?<=/)([\w-]{16,})(?=[/?#.\s<>\"'&]|$)")
 _USER: Final = re.compile(rb"://([^/@\s<>\"]{1,128})@")
 _MAIL: Final = re.compile(rb"([\w.+-]{1,64}@(?:[\w-]{1,64}\.){1,8}[a-z]{2,24})(?![\w-])", _I)
-_HOST: Final = re.compile(rb"://([a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,8})(?![a-z0-9_.-]|@)", _I)
+_LABEL: Final = rb"(?:[a-z0-9_\x80-\xff-]|%[89a-f][0-9a-f]){1,63}"
+_NAME: Final = rb"(" + _LABEL + rb"(?:\." + _LABEL + rb"){0,31})(?![a-z0-9_\x80-\xff-]|%[89a-f]|\.[a-z0-9_-]|@)"
+# in a URL, also an escaped one and behind a user's name; in HOST
+_HOST: Final = re.compile(
+    rb"(?:(?::|%3a)(?:/|\\/|%2f){2}(?:[^/@\s<>\"]{1,128}@)?|(?:^|(?<=\n))host[ \t]{0,8}:[ \t]{0,8})" + _NAME, _I
+)
 _NAME_ALONE: Final = re.compile(rb"(?:>|&gt;)\s{0,64}((?:[a-z0-9_-]{1,63}\.){1,8}[a-z]{2,24})\.?\s{0,64}(?=<|&lt;)", _I)
 _LINK: Final = re.compile(rb"(?<![a-z0-9])enx([0-9a-f]{12})(?![0-9a-z])", _I)  # a network card named after its MAC
 _PRIVATE_NAME: Final = re.compile(
@@ -136,7 +140,7 @@ def id_parts(octets: bytes) -> Iterator[Span]:
 def long_hex(octets: bytes) -> Iterator[Span]:
     """Runs of hexadecimal digits, as long as a MAC at least; decimal numbers of that length are counters."""
     for found in _HEX.finditer(octets):
-        if 0 < _digits(found[0]) < len(found[0]):
+        if _digits(found[0]) < len(found[0]):
             yield found.span()
 
 
@@ -160,17 +164,29 @@ def is_public(numbers: tuple[int, ...]) -> bool:
 
 
 def telling_v6(octets: bytes) -> Iterator[Span]:
-    """IPv6 addresses that tell of somebody: global ones, local ones made of a MAC or by chance, wrapped IPv4 ones."""
+    """IPv6 addresses that tell of somebody: global ones, local ones made of a MAC or by chance, wrapped IPv4 ones, and
+    the groups that neighbours of such a one ask."""
     for found in _V6.finditer(octets):
         # a colon behind an address may be that of a sentence
         texts = (found[0], found[0][:-1]) if found[0].endswith(b":") else (found[0],)
         address = next(filter(None, map(_v6, texts)), None)
-        if address is None or address.is_multicast:
+        if address is None or (address.is_multicast and address not in _SOLICITED_NODE):
             continue
         has_own_part = is_local_v6(address) and int(address) & 0xFFFF_FFFF_FFFF_0000
         # whether these two are global is a matter of the Python version; the public IPv4 address in them is not
-        if address.is_global or has_own_part or address.sixtofour is not None or address.teredo is not None:
+        if (
+            address.is_global
+            or address.is_multicast
+            or has_own_part
+            or address.sixtofour is not None
+            or address.teredo is not None
+        ):
             yield found.start(), found.start() + len(next(text for text in texts if _v6(text)))
+
+
+def kept_groups(address: ipaddress.IPv6Address) -> int:
+    """How many groups of such an address, from the first, tell of nobody: prefixes that the internet does not reach."""
+    return 6 if address in _SOLICITED_NODE else 4 if is_local_v6(address) else 0
 
 
 def is_local_v6(address: ipaddress.IPv6Address) -> bool:

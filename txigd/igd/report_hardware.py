@@ -1,0 +1,77 @@
+"""Hardware addresses in the spellings that occur: where they stand, and which digits they are. Pure.
+
+By their form: 00:90:A2:77:77:7B, also with octets of one digit, with escaped colons, and as EUI-64; 00-90-a2-77-77-7b;
+0090.a277.777b and 0090-a277-777b; 0090a2-77777b. By what stands before them: 12 digits of any kind, or octets apart.
+A run of 12 digits with a letter among them is the matter of :func:`txigd.igd.report_secrets.long_hex`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import Final
+
+Span = tuple[int, int]
+
+_I: Final = re.IGNORECASE
+_SEPARATOR: Final = re.compile(rb"(%3a|%2d|[:. \t-])", _I)
+_WIDTHS: Final = {2: 6, 3: 4, 4: 4, 6: 2, 7: 2, 8: 2}  # digits of each group, by their number
+_ALONE: Final = rb"(?<![0-9a-f])(?<![0-9a-f]{4}[.:-])"
+_ENDS: Final = rb"(?![0-9a-f]|[.:-][0-9a-f:])"
+# like an IPv6 address, they may follow a word and its colon
+_AFTER: Final = rb"(?:(?<![0-9a-z:.])|(?<=[g-z]:))"
+
+_OCTETS: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{2}([:-]|%3a|%2d)(?:[0-9a-f]{2}\1){4,6}[0-9a-f]{2}(?![0-9a-f])", _I)
+_SHORT: Final = re.compile(_AFTER + rb"[0-9a-f]{1,2}(?::[0-9a-f]{1,2}){5}(?![0-9a-z]|[:.][0-9a-f:])", _I)
+_QUADS: Final = re.compile(_ALONE + rb"[0-9a-f]{4}([.-])[0-9a-f]{4}\1[0-9a-f]{4}" + _ENDS, _I)
+_HALVES: Final = re.compile(_ALONE + rb"[0-9a-f]{6}[:-][0-9a-f]{6}" + _ENDS, _I)
+_EUI64: Final = re.compile(_AFTER + rb"[0-9a-f]{1,4}:[0-9a-f]{1,2}ff:fe[0-9a-f]{2}:[0-9a-f]{1,4}(?![0-9a-z:])", _I)
+_NAMED: Final = re.compile(
+    rb"(?:mac|bssid|(?:mac|hw|hardware|phys(?:ical)?|ll|link-?layer|ether(?:net)?)[ _-]?addr(?:ess)?)[\"']?"
+    rb"(?:(?:\s[^<>]{0,200}?)?(?:>|&gt;)(?:<!\[CDATA\[)?\s{0,64}|[ \t]{0,8}[:=]?[ \t]{0,8}[\"']?)(?:0x)?"
+    rb"([0-9a-f]{12}|[0-9a-f]{1,2}(?:([: \t-]|%3a|%2d)[0-9a-f]{1,2})(?:\2[0-9a-f]{1,2}){4})(?![0-9a-f]|[:-][0-9a-f])",
+    _I,
+)
+_LETTER: Final = re.compile(rb"[a-f]", _I)
+_DIGIT: Final = re.compile(rb"[0-9]")
+
+
+def spans(octets: bytes) -> Iterator[Span]:
+    """Where they stand; dates, times and versions, which have no letters, are none of them."""
+    for found in _NAMED.finditer(octets):
+        yield found.span(1)
+    for pattern in (_OCTETS, _SHORT, _EUI64):
+        for found in pattern.finditer(octets):
+            yield found.span()
+    for found in _QUADS.finditer(octets):
+        if found[1] == b"." or _LETTER.search(found[0]):
+            yield found.span()
+    for found in _HALVES.finditer(octets):
+        if _LETTER.search(found[0]) and _DIGIT.search(found[0]):
+            yield found.span()
+
+
+def digits(piece: bytes) -> bytes:
+    """The digits of an address in lower case, leading zeros of its groups written out."""
+    groups = _SEPARATOR.split(piece)[::2]
+    return b"".join(group.zfill(_WIDTHS.get(len(groups), 0)) for group in groups).lower()
+
+
+def spelled(like: bytes, text: bytes) -> bytes:
+    """``text``, as many digits as ``like`` has, with the groups and separators of ``like``."""
+    parts = _SEPARATOR.split(like)
+    width = _WIDTHS.get(len(parts) // 2 + 1, len(like))
+    for place in range(0, len(parts), 2):
+        start = place // 2 * width
+        group = text[start : start + width]
+        parts[place] = group[len(group) - len(parts[place]) :]
+    return b"".join(parts)
+
+
+def of_interface(address: ipaddress.IPv6Address) -> bytes | None:
+    """The digits of the MAC that the last half of an IPv6 address is made of (EUI-64), None where it is not."""
+    own = address.packed[8:]
+    if own[3:5] != b"\xff\xfe":
+        return None
+    return (bytes([own[0] ^ 2]) + own[1:3] + own[5:]).hex().encode()
