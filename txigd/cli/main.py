@@ -51,10 +51,10 @@ def run(argv: Sequence[str]) -> int:
             return report.failed(str(error), status=USAGE_STATUS)
         except NoGateway as error:
             return report.failed(f"{error}; {next_step(options.gateway, network=bool(links(options.link)))}")
+        except (CancelledError, SystemExit):  # the latter from a control point that the reactor's end stopped
+            return INTERRUPTED_STATUS
         except TxigdError as error:
             return report.failed(str(error))
-        except CancelledError:
-            return INTERRUPTED_STATUS
 
     status = 1
     running: Deferred[int]

@@ -7,7 +7,6 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults, succeed
@@ -59,7 +58,9 @@ def host_id(identity: str = "") -> str:
 class ControlPoint(control_point.ControlPoint):
     """Finds Internet gateways and keeps in touch with them.
 
-    ``async with ControlPoint(reactor) as control_point:`` starts and stops it; it is a Twisted service as well.
+    ``async with ControlPoint(reactor) as control_point:`` starts and stops it; it is a Twisted service as well. Where
+    the reactor ends meanwhile, as after Ctrl-C, what is awaited in the block fails; that leaves the block as
+    ``SystemExit``, which ``twisted.internet.task.react`` takes for a good end.
 
     :param reactor: Twisted's reactor.
     :param links: names of the links (interfaces) to use; all usable ones by default.
@@ -171,15 +172,6 @@ class ControlPoint(control_point.ControlPoint):
     def stop(self) -> Deferred[None]:
         """Delete our mappings, cancel subscriptions, close everything; takes a few seconds at most."""
         return self.stopService()
-
-    async def __aenter__(self) -> ControlPoint:
-        self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     def farewell(self) -> Deferred[None]:
         """Say goodbye to every gateway, the ones that are gone included."""

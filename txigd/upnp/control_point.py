@@ -76,6 +76,7 @@ class ControlPoint(Devices, Service):
         self._targets = tuple(targets)
         self._search_port = search_port
         self._reactor_end: object = None
+        self._reactor_ended = False
         self.exchange = Exchange(reactor)
         self._callback_port = callback_port
         self._advertised = callback_authority(callback_host, callback_port)
@@ -153,7 +154,7 @@ class ControlPoint(Devices, Service):
 
     def _reactor_ends(self) -> Deferred[None]:
         """A program that is interrupted says farewell as well: ``task.react`` leaves its coroutine where it stands."""
-        self._reactor_end = None
+        self._reactor_end, self._reactor_ended = None, True
         return self.stopService()
 
     def _stop(self) -> None:
@@ -203,6 +204,8 @@ class ControlPoint(Devices, Service):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stopService()
+        if self._reactor_ended and isinstance(error, TxigdError):
+            raise SystemExit from error  # the one error that task.react takes for a good end
 
     # -- for everybody -----------------------------------------------------------------------------------------------
     @property
