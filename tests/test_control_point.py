@@ -32,6 +32,7 @@ from txigd.limits import (
     LOCATIONS_PER_DEVICE,
     OLD_TOKEN_SECONDS,
     POLL_SECONDS,
+    REBOOTS_AT_ONCE,
     SEARCH_AGAIN_SECONDS,
 )
 from txigd.upnp import addressing, control_point
@@ -589,14 +590,44 @@ class PresenceTests(ControlPointTestCase):
         self.assertEqual(self.observer.heard, [("found", "Router")] * 2, "told again")
         self.assertEqual(gateway.device.boots, 1)
 
-    def test_A5_a_storm_of_boot_ids_is_one_description_in_half_a_minute(self) -> None:
+    def test_A5_a_storm_of_boot_ids_is_a_few_descriptions_and_then_one_in_half_a_minute(self) -> None:
         self.found()
         self.lan.asked.clear()
-        for _ in range(500):
-            self.router.boot_id += 1
-            self.discovery.alive(self.router)
-        self.wait(BYEBYE_PROBE_SECONDS - 1)
-        self.assertEqual(self.fetched(), 1)
+        for later in range(4):
+            for _ in range(500):
+                self.router.boot_id += 1
+                self.discovery.alive(self.router)
+            self.assertEqual(self.fetched(), REBOOTS_AT_ONCE + later)
+            self.wait(BYEBYE_PROBE_SECONDS)
+
+    def restart(self) -> None:
+        """The router comes back at another port, without its table."""
+        self.router.port += 1
+        self.router.boot_id += 1
+        self.router.state.table.clear()
+        self.discovery.alive(self.router)
+
+    def test_F01_F03_restarts_in_a_row_bring_the_entries_back_each_time(self) -> None:
+        gateway = self.found()
+        gateway.mappings.hold(WEB)
+        for _ in range(REBOOTS_AT_ONCE):
+            self.wait(3)
+            self.restart()
+            self.clock.advance(0)
+            self.assertEqual(self.ports(), [(8080, str(US))])
+
+    def test_F01_a_restart_too_many_is_believed_when_our_own_call_finds_nobody(self) -> None:
+        gateway = self.found()
+        gateway.mappings.hold(WEB)
+        for _ in range(REBOOTS_AT_ONCE + 1):
+            self.restart()
+            self.clock.advance(0)
+        self.assertEqual(self.ports(), [])
+        gateway.mappings.recheck()
+        self.clock.advance(0)
+        self.wait(2)
+        self.assertEqual(self.ports(), [(8080, str(US))])
+        self.assertEqual(gateway.location, str(self.router.location))
 
     def test_F03_Q037_a_restart_at_another_port(self) -> None:
         gateway = self.found()

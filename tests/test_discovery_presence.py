@@ -15,6 +15,7 @@ from txigd.limits import (
     LATE_ANSWER_SECONDS,
     MAX_AGE_CEILING,
     MAX_AGE_FLOOR,
+    REBOOTS_AT_ONCE,
     SIGHTINGS,
     SIGHTINGS_PER_SOURCE,
     USNS_PER_SIGHTING,
@@ -532,7 +533,20 @@ class ThreatTests(SynchronousTestCase):
         told: list[Change] = []
         for number in range(1, 10_001):
             told += table.hear(alive(boot_id=number), after=0.006)
-        self.assertEqual([type(change) for change in told], [Rebooted] * 2)
+        self.assertEqual([type(change) for change in told], [Rebooted] * (REBOOTS_AT_ONCE + 1))
+
+    def test_A5_boot_id_storm_of_a_day(self) -> None:
+        """However it is spread over time: a few at once, and then one for each BYEBYE_PROBE_SECONDS."""
+        for pause in (0.5, 20, 31, 200):
+            table = Table()
+            table.hear(alive(boot_id=0))
+            told: list[float] = []
+            while table.now < 1000 + 86_400:
+                number = (table.only.boot_id or 0) + 1
+                told += [table.now for _ in table.hear(alive(boot_id=number), after=pause)]
+            for first, later in zip(told, told[REBOOTS_AT_ONCE:], strict=False):
+                self.assertGreaterEqual(later - first, BYEBYE_PROBE_SECONDS)
+            self.assertLessEqual(len(told), REBOOTS_AT_ONCE + 86_400 / BYEBYE_PROBE_SECONDS + 1)
 
     def test_A5_config_id_storm(self) -> None:
         table = Table()
@@ -542,16 +556,56 @@ class ThreatTests(SynchronousTestCase):
             told += table.hear(alive(config_id=number), after=0.006)
         self.assertEqual([type(change) for change in told], [Updated] * 2)
 
-    def test_A5_second_reboot_is_told_when_its_time_comes(self) -> None:
+    def restarted_often(self, table: Table) -> Sighting:
+        """As often as may be told at once; where it is after the last."""
+        table.hear(alive(boot_id=100))
+        for number in range(REBOOTS_AT_ONCE):
+            self.assertEqual([type(told) for told in table.hear(alive(boot_id=101 + number))], [Rebooted], number)
+        return table.only
+
+    def test_F01_restarts_in_a_row_are_told_at_once(self) -> None:
+        """A router that is set up anew, or whose supply is loose, restarts several times within half a minute."""
+        for new_port in (False, True):
+            table = Table()
+            table.hear(alive(boot_id=1), place(port=1))
+            table.presence.pin(place(port=1))
+            for number in range(REBOOTS_AT_ONCE):
+                where = place(port=2 + number if new_port else 1)
+                told = table.hear(alive(boot_id=2 + number), where, after=3)
+                self.assertEqual([type(change) for change in told], [Rebooted], number)
+                if new_port:
+                    table.presence.pin(where)
+                    table.presence.forget(place(port=1 + number))
+
+    def test_A5_one_reboot_too_many_is_told_when_its_time_comes(self) -> None:
         table = Table()
-        table.hear(alive(boot_id=1))
-        (first,) = table.hear(alive(boot_id=2))
+        last = self.restarted_often(table)
         self.assertEqual(table.hear(alive(boot_id=4), after=5), [])
         self.assertEqual(table.hear(alive(boot_id=3), after=5), [])
-        (second,) = table.wait(BYEBYE_PROBE_SECONDS)
-        assert isinstance(second, Rebooted)
-        self.assertEqual(second, Rebooted(table.only, first.sighting))
+        self.assertEqual(table.presence.next_expiry(), 1000.0 + BYEBYE_PROBE_SECONDS)
+        (late,) = table.wait(BYEBYE_PROBE_SECONDS - 10)
+        self.assertEqual(late, Rebooted(table.only, last))
         self.assertEqual(table.only.boot_id, 3)
+
+    def test_A5_a_reboot_held_back_is_told_once_our_own_call_finds_nobody(self) -> None:
+        for new_port in (False, True):
+            table = Table()
+            last = self.restarted_often(table)
+            self.assertEqual(table.hear(alive(boot_id=4), place(port=81 if new_port else 80), after=5), [])
+            self.assertEqual(table.presence.unreachable(place(port=99), table.now), [])
+            (told,) = table.presence.unreachable(place(), table.now)
+            self.assertEqual(told, Rebooted(table.presence.sightings[-1], last))
+            self.assertEqual(table.presence.unreachable(place(), table.now), [], "told once")
+
+    def test_A5_calls_that_find_nobody_leave_no_debt_without_end(self) -> None:
+        """Somebody who tells of restarts and refuses connections costs a fetch for each call of ours, no silence."""
+        table = Table()
+        self.restarted_often(table)
+        for number in range(1000):
+            self.assertEqual(table.hear(alive(boot_id=number)), [])
+            self.assertEqual(len(table.presence.unreachable(place(), table.now)), 1)
+        self.assertEqual(table.hear(alive(boot_id=5000)), [])
+        self.assertEqual(len(table.wait(2 * BYEBYE_PROBE_SECONDS)), 1)
 
     def test_A5_doubt_does_not_delay_a_reboot(self) -> None:
         table = Table()
@@ -568,7 +622,8 @@ class ThreatTests(SynchronousTestCase):
             told: list[Change] = []
             for number in range(2000):
                 told += table.hear(alive(), place(f"/{number}"), after=0.01)
-            self.assertEqual(len([change for change in told if isinstance(change, Rebooted)]), 1, pinned)
+            reboots = [change for change in told if isinstance(change, Rebooted)]
+            self.assertEqual(len(reboots), REBOOTS_AT_ONCE, pinned)
             self.assertEqual(place() in [sighting.location for sighting in table.presence.sightings], pinned)
 
     @given(
@@ -587,7 +642,7 @@ class ThreatTests(SynchronousTestCase):
     def test_A5_any_order(self, steps: list[tuple[Kind | str, int, int, str, int | None, float]]) -> None:
         """Whatever comes: bounds hold, hints are spaced, and the table never says that it is overdue after expire()."""
         table = Table(Presence(lambda target: target == IGD))
-        last: dict[tuple[type, DeviceURL], float] = {}
+        last: dict[tuple[type, DeviceURL], list[float]] = {}
         for what, host, port, target, number, after in steps:
             location = place(host=f"192.0.2.{host + 1}", port=80 + port)
             table.now += after
@@ -607,8 +662,10 @@ class ThreatTests(SynchronousTestCase):
                     for kind in (Rebooted, Updated, Doubted):
                         last.pop((kind, change.sighting.location), None)
                 elif not isinstance(change, Appeared):
-                    self.assertGreaterEqual(table.now, last.get(key, -1e9) + BYEBYE_PROBE_SECONDS)
-                    last[key] = table.now
+                    before = last.setdefault(key, [])
+                    most = REBOOTS_AT_ONCE if isinstance(change, Rebooted) else 1
+                    self.assertTrue(len(before) < most or table.now >= before[-most] + BYEBYE_PROBE_SECONDS)
+                    before.append(table.now)
             self.assertLessEqual(len(table.presence.sightings), SIGHTINGS)
             sources = [sighting.source for sighting in table.presence.sightings]
             self.assertTrue(all(sources.count(source) <= SIGHTINGS_PER_SOURCE for source in sources))

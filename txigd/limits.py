@@ -42,7 +42,10 @@ SOCKET_RETRY_SECONDS: Final = 5.0  # a socket that could not be made: a new IPv6
 LOG_AGAIN_SECONDS: Final = 60.0  # F15, B11: the same trouble is logged once in this time
 SEARCH_AGAIN_SECONDS: Final = 300.0  # while no gateway is up
 LATE_ANSWER_SECONDS: Final = 10.0  # Q042: answers with the old BOOTID wait for MX, 5 s at most, and for a slow link
-BYEBYE_PROBE_SECONDS: Final = 30.0  # at most one probe per device in this time (A5)
+BYEBYE_PROBE_SECONDS: Final = 30.0  # at most one probe per device in this time, in the long run (A5)
+# A5: believed without a pause. A router that is being set up, or has a loose plug, restarts several times in a row; a
+# storm of BOOTIDs costs as many fetches of a description, and then one in BYEBYE_PROBE_SECONDS.
+REBOOTS_AT_ONCE: Final = 6
 CACHE_SECONDS: Final = 1.0  # for all questions to a minissdpd; it answers from memory, in milliseconds
 CACHE_OCTETS: Final = 16 * 1024  # of one answer; minissdpd cuts its own at 4 KiB
 CACHE_ENTRIES: Final = 16  # taken from a minissdpd at once: they name hosts that did not speak to us

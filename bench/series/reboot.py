@@ -27,7 +27,7 @@ OPTIONS = [word for mapping in MAPPINGS for word in ("--map", mapping)]
 LONGEST_SECONDS = 120.0
 # Every fourth stays away as long as a real one boots.
 DOWN_SECONDS = ((0.0, 3.0), (0.0, 3.0), (0.0, 3.0), (20.0, 40.0))
-# A device that restarts again within 30 s is looked at once in that time only (A5): measured by itself.
+# A device that restarts again and again is believed a few times at once, then once in 30 s (A5): measured by itself.
 APART_SECONDS = 33.0
 ROUTERS = ("router", "second", "third")
 

@@ -6,6 +6,7 @@ Sources: UDA 1.0-2.0 sections 1.2 and 2, quirks Q012, Q034-Q042, faults F03, F20
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Coroutine
 from typing import Any
 
@@ -134,6 +135,12 @@ class Devices:
         else:
             self._background(self._describe(sighting.location, sighting, again=isinstance(change, Updated)))
 
+    def _nobody_there(self, device: RemoteDevice) -> None:
+        """A call of ours could not connect: what was held back of its restarts is no mere hint any more."""
+        if self.discovery is not None:
+            for change in self.discovery.presence.unreachable(device.location, self.reactor.seconds()):
+                self._sighted(change)
+
     def declined(self, sighting: Sighting) -> None:
         """A device was sighted that is not accepted."""
 
@@ -259,6 +266,7 @@ class Devices:
                 tables=self._tables,
             )
             device.aside = aside
+            device.on_unreachable = functools.partial(self._nobody_there, device)
             self._devices[device.udn] = device
             what = "device_appeared"
         elif self._serves_better(device, location, again, former):

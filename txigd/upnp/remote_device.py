@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
-from txigd.errors import InvalidArgument, NoService
+from txigd.errors import ConnectFailed, InvalidArgument, NoService
 from txigd.interfaces import IExchange
 from txigd.limits import LOCATIONS_PER_DEVICE
 from txigd.upnp.control.action import Caller, ServiceProxy
@@ -39,6 +42,7 @@ class RemoteDevice:
     :ivar boots: how often it was described again.
     :ivar caller: one call at a time goes to the device.
     :ivar aside: asked for by its URL only, so that nobody was told of it.
+    :ivar on_unreachable: called when one of our calls or subscriptions could not connect to it.
     """
 
     def __init__(
@@ -53,11 +57,12 @@ class RemoteDevice:
         tables: Tables = own_table,
     ) -> None:
         self.clock = clock
-        self.exchange = exchange
+        self.on_unreachable: Callable[[], object] = _nothing
+        self.exchange: IExchange = _Noticed(exchange, lambda: self.on_unreachable())
         self._callbacks = callbacks
         self._multicast = multicast
         self.tables = tables
-        self.caller = Caller(exchange, clock=clock)
+        self.caller = Caller(self.exchange, clock=clock)
         self.description = description
         self._trees: dict[DeviceURL, Description] = {}
         self.sightings: dict[DeviceURL, Sighting] = {}
@@ -227,6 +232,24 @@ class RemoteDevice:
     def stop(self) -> Deferred[None]:
         """It is gone, or we go: end all subscriptions within two seconds."""
         return gatherResults([service.stop() for service in self._services], consumeErrors=True).addBoth(lambda _: None)
+
+
+@implementer(IExchange)
+class _Noticed:
+    """An exchange that tells when nobody could be connected to."""
+
+    def __init__(self, exchange: IExchange, on_unreachable: Callable[[], object]) -> None:
+        self._exchange = exchange
+        self._on_unreachable = on_unreachable
+
+    def request(self, *words: Any, **more: Any) -> Deferred[Any]:
+        asked: Deferred[Any] = self._exchange.request(*words, **more)
+        return asked.addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> Failure:
+        if failure.check(ConnectFailed):
+            self._on_unreachable()
+        return failure
 
 
 def _identity(service: Service) -> tuple[str, str, str]:

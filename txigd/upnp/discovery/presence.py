@@ -7,6 +7,7 @@ Sources: UDA 1.0-2.0 section 1.2 (advertisement), quirks Q031, Q034-Q042, threat
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from txigd.limits import (
     LATE_ANSWER_SECONDS,
     MAX_AGE_CEILING,
     MAX_AGE_FLOOR,
+    REBOOTS_AT_ONCE,
     SIGHTINGS,
     SIGHTINGS_PER_SOURCE,
     USNS_PER_SIGHTING,
@@ -93,14 +95,16 @@ class Evicted:
 
 Change: TypeAlias = Appeared | Rebooted | Updated | Doubted | Evicted
 _Hint: TypeAlias = Rebooted | Updated | Doubted
+_AT_ONCE: dict[type[_Hint], int] = {Rebooted: REBOOTS_AT_ONCE, Updated: 1, Doubted: 1}
 
 
 @dataclass(slots=True)
 class _Entry:
     """A sighting and what the table remembers about it.
 
-    ``replaced`` is the BOOTID that an update took leave of, and when (Q042). ``told`` says when
-    each kind of hint was last told; ``held`` keeps the first hint of a kind that came too soon.
+    ``replaced`` is the BOOTID that an update took leave of, and when (Q042). ``paid`` says when
+    the hints of each kind that were told will have had BYEBYE_PROBE_SECONDS each; ``held`` keeps the first hint of a
+    kind that came too soon.
     """
 
     sighting: Sighting
@@ -109,7 +113,7 @@ class _Entry:
     pinned: bool
     byebye: float | None = None
     replaced: tuple[int, float] | None = None
-    told: dict[type[_Hint], float] = field(default_factory=dict)
+    paid: dict[type[_Hint], float] = field(default_factory=dict)
     held: dict[type[_Hint], _Hint] = field(default_factory=dict)
 
     def renew(self, now: float) -> None:
@@ -119,14 +123,24 @@ class _Entry:
         self.held.pop(Doubted, None)
 
     def tell(self, hint: _Hint, now: float) -> list[Change]:
-        """The hint, or nothing if one of its kind was told less than BYEBYE_PROBE_SECONDS ago: then it is held (A5)."""
-        told = self.told.get(type(hint))
-        if told is not None and now < told + BYEBYE_PROBE_SECONDS:
+        """The hint, or nothing if as many of its kind as may be were told lately: then it is held (A5)."""
+        if now < self.free_at(type(hint)):
             self.held.setdefault(type(hint), hint)  # the first one: its ``previous`` is what the owner knows
             return []
-        self.held.pop(type(hint), None)
-        self.told[type(hint)] = now
+        return self.tell_now(hint, now)
+
+    def tell_now(self, hint: _Hint, now: float) -> list[Change]:
+        """The hint; it counts like any other, but what it costs later ones is bounded."""
+        kind = type(hint)
+        self.held.pop(kind, None)
+        paid = max(self.paid.get(kind, now), now) + BYEBYE_PROBE_SECONDS
+        self.paid[kind] = min(paid, now + _AT_ONCE[kind] * BYEBYE_PROBE_SECONDS)
         return [hint]
+
+    def free_at(self, kind: type[_Hint]) -> float:
+        """When a hint of this kind may be told: _AT_ONCE of them without a pause, and in the long run one in
+        BYEBYE_PROBE_SECONDS."""
+        return self.paid.get(kind, -math.inf) - (_AT_ONCE[kind] - 1) * BYEBYE_PROBE_SECONDS
 
     def is_late(self, boot_id: int | None, now: float) -> bool:
         """Whether a message left before the update that changed the BOOTID: it waited for its turn, or on its way."""
@@ -136,11 +150,10 @@ class _Entry:
 
     def silence_told(self) -> float:
         """When the owner is to hear that the sighting expired."""
-        due = self.sighting.expires + EXPIRY_GRACE_SECONDS
-        return max(due, self.told[Doubted] + BYEBYE_PROBE_SECONDS) if Doubted in self.told else due
+        return max(self.sighting.expires + EXPIRY_GRACE_SECONDS, self.free_at(Doubted))
 
     def next_due(self) -> float:
-        return min([self.silence_told(), *(self.told[kind] + BYEBYE_PROBE_SECONDS for kind in self.held)])
+        return min([self.silence_told(), *map(self.free_at, self.held)])
 
 
 class Presence:
@@ -189,7 +202,7 @@ class Presence:
         changes: list[Change] = []
         for entry in self._entries.values():
             for kind, hint in tuple(entry.held.items()):
-                if now >= entry.told[kind] + BYEBYE_PROBE_SECONDS:
+                if now >= entry.free_at(kind):
                     changes += entry.tell(replace(hint, sighting=entry.sighting), now)
             if now >= entry.silence_told():
                 changes += entry.tell(Doubted(entry.sighting, "expired"), now)
@@ -204,6 +217,18 @@ class Presence:
         entry = self._entries.get(location)
         if entry is not None:
             entry.renew(now)
+
+    def unreachable(self, location: DeviceURL, now: float) -> list[Change]:
+        """A call of our own found nobody there: the restarts that were held back of it are told now.
+
+        Whoever announces restarts and refuses connections gets no more by that than one hint for each call of ours.
+        """
+        changes: list[Change] = []
+        for entry in self._entries.values():
+            hint = entry.held.get(Rebooted)
+            if isinstance(hint, Rebooted) and hint.previous.location == location:
+                changes += entry.tell_now(replace(hint, sighting=entry.sighting), now)
+        return changes
 
     def forget(self, location: DeviceURL) -> Sighting | None:
         """A probe failed, or the sighting is of no use: the next message from there is an appearance."""
@@ -267,11 +292,11 @@ class Presence:
         if message.boot_id is not None and message.boot_id == former.sighting.boot_id:
             # Q038: two trees of one device that never rebooted; but some send one BOOTID for ever
             return [*evicted, Appeared(entry.sighting), *former.tell(Doubted(former.sighting, "moved"), now)]
-        # a storm of new LOCATIONs is one device's storm (A5): both entries share the time of the last reboot told
-        if Rebooted in former.told:
-            entry.told[Rebooted] = former.told[Rebooted]
+        # a storm of new LOCATIONs is one device's storm (A5): what was told of one counts for both
+        if Rebooted in former.paid:
+            entry.paid[Rebooted] = former.paid[Rebooted]
         told = entry.tell(Rebooted(entry.sighting, former.sighting), now)
-        former.told[Rebooted] = entry.told[Rebooted]
+        former.paid[Rebooted] = entry.paid[Rebooted]
         return [*evicted, *told]
 
     def _learn_again(self, entry: _Entry, message: Message, now: float) -> list[Change]:
