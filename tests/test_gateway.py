@@ -184,7 +184,28 @@ class EventTests(GatewayTestCase):
         self.event(1, ConnectionStatus="Disconnected", ExternalIPAddress="0.0.0.0")
         self.clock.pump([0.1] * 40)
         self.assertEqual(self.observer.heard, [])
-        self.assertEqual(self.lan.count("GetStatusInfo"), 2, "read after the burst, and confirmed")
+        self.assertEqual(self.lan.count("GetStatusInfo"), 3, "read after the burst, soon again, and confirmed")
+
+    def test_F29_the_old_value_is_evented_first_and_the_new_one_never(self) -> None:
+        """miniupnpd; the WAN gets its new address later than the event of the old one is read (Q161)."""
+        self.open()
+        told = {"ConnectionStatus": "Connected", "ExternalIPAddress": "11.22.33.44", "PortMappingNumberOfEntries": "0"}
+        self.event(0, **told)
+        self.clock.pump([0.1] * 30)
+        begun = self.clock.seconds()
+        self.event(1, **told)
+        self.clock.pump([0.1] * 3)
+        self.router.state.line.address = str(NEW)
+        while not self.observer.heard:
+            self.clock.advance(0.1)
+        self.assertLess(self.clock.seconds() - begun, 1)
+
+    def test_an_event_of_the_table_is_no_reason_to_hurry(self) -> None:
+        self.open()
+        self.initial()
+        self.event(1, ConnectionStatus="Connected", PortMappingNumberOfEntries="1")
+        self.clock.pump([0.1] * 40)
+        self.assertEqual(self.lan.count("GetStatusInfo"), 2)
 
     def test_Q158_no_initial_event_is_read_by_action(self) -> None:
         self.open()

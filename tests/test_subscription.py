@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txigd.errors import BadMessage
 from txigd.limits import (
     EARLY_EVENTS,
+    EVENT_FOLLOW_SECONDS,
     HELD_EVENTS,
     INITIAL_EVENT_SECONDS,
     NOTIFY_OCTETS,
@@ -633,12 +634,33 @@ class PaceTests(SynchronousTestCase):
             pace.add({"A": str(n)}, initial=n == 0)
             if (batch := pace.take(now)) is not None:
                 out.append((now, batch))
-        self.assertEqual(len(out), 10)
+        self.assertEqual([now for now, _ in out], [0.0, *(n + EVENT_FOLLOW_SECONDS for n in range(10))])
         self.assertEqual(out[0], (0.0, ({"A": "0"}, True)))
-        self.assertEqual(out[1], (1.0, ({"A": "1000"}, False)))
-        self.assertEqual(pace.due(), 10.0)
-        self.assertEqual(pace.take(10.0), ({"A": "9999"}, False))
+        self.assertEqual(out[2], (1.2, ({"A": "1200"}, False)))
+        self.assertAlmostEqual(pace.due(), 10.2)
+        self.assertEqual(pace.take(10.3), ({"A": "9999"}, False))
         self.assertIsNone(pace.take(20.0))
+
+    def test_F13_the_second_of_two_events_is_not_held_up_for_a_second(self) -> None:
+        """miniupnpd sends the old address first, and the new one some milliseconds later."""
+        pace = Pace()
+        for began in (0.0, 100.0, 103.0):
+            pace.add({"A": "old"}, False)
+            self.assertEqual(pace.take(began), ({"A": "old"}, False))
+            pace.add({"A": "new"}, False)
+            self.assertIsNone(pace.take(began + EVENT_FOLLOW_SECONDS / 2))
+            self.assertEqual(pace.take(began + EVENT_FOLLOW_SECONDS), ({"A": "new"}, False))
+
+    def test_F13_no_more_than_one_a_second_in_the_long_run_however_late_they_are_taken(self) -> None:
+        pace, taken = Pace(), []
+        for n in range(1000):
+            now = n * 0.13
+            pace.add({"A": str(n)}, False)
+            if pace.take(now) is not None:
+                taken.append(now)
+        for first in range(len(taken)):
+            for last in range(first + 1, len(taken)):
+                self.assertLessEqual(last - first, taken[last] - taken[first] + 1)
 
     def test_F13_variables_are_merged(self) -> None:
         pace = Pace()
@@ -646,7 +668,7 @@ class PaceTests(SynchronousTestCase):
         pace.take(0)
         pace.add({"A": "2", "B": "1"}, False)
         pace.add({"B": "2"}, False)
-        self.assertEqual(pace.take(1), ({"A": "2", "B": "2"}, False))
+        self.assertEqual(pace.take(EVENT_FOLLOW_SECONDS), ({"A": "2", "B": "2"}, False))
 
     def test_lastchange_is_not_merged(self) -> None:
         pace = Pace()

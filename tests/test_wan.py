@@ -15,7 +15,14 @@ from txigd.igd.connection import Connection
 from txigd.igd.status import Learned, WANStatus
 from txigd.igd.wan import WAN
 from txigd.interfaces import IWANObserver
-from txigd.limits import CALM_SECONDS, CONFIRM_SECONDS, POLL_SECONDS, SETTLE_CEILING_SECONDS, SETTLE_SECONDS
+from txigd.limits import (
+    CALM_SECONDS,
+    CONFIRM_SECONDS,
+    POLL_SECONDS,
+    SETTLE_CEILING_SECONDS,
+    SETTLE_SECONDS,
+    SOON_SECONDS,
+)
 from txigd.upnp.control import soap
 
 IP = ipaddress.IPv4Address("11.22.33.44")
@@ -84,15 +91,64 @@ class EventTests(WANTestCase):
 
     def test_a_burst_is_read_once_when_it_has_settled_and_once_more(self) -> None:
         self.connect()
+        self.router.state.line.address = str(NEW)
         for _ in range(3):
             self.wan.hint()
             self.clock.advance(SETTLE_SECONDS / 2)
         self.assertEqual(self.lan.asked, [])
         self.clock.advance(SETTLE_SECONDS)
         self.assertEqual(self.lan.count("GetExternalIPAddress"), 1)
+        self.clock.advance(SOON_SECONDS)
+        self.assertEqual(self.lan.count("GetExternalIPAddress"), 1, "the news came: nothing to hurry for")
         self.clock.advance(CONFIRM_SECONDS)
         self.assertEqual(self.lan.count("GetExternalIPAddress"), 2)
         self.wait(POLL_SECONDS - 3)
+        self.assertEqual(self.lan.count("GetExternalIPAddress"), 2)
+
+    def test_F29_a_read_that_brought_no_news_is_soon_repeated(self) -> None:
+        """The event was quicker than the router's own answer, or told only of the first half of a change."""
+        self.connect()
+        begun = self.clock.seconds()
+        self.wan.hint()
+        self.clock.advance(SETTLE_SECONDS)
+        self.router.state.line.address = str(NEW)
+        self.clock.advance(SOON_SECONDS)
+        self.clock.advance(0)
+        self.assertEqual(self.steps(), [("Connected 11.22.33.44", "Connected 11.22.33.50")])
+        self.assertLess(self.clock.seconds() - begun, 1)
+
+    def test_F29_half_a_change_is_soon_read_again(self) -> None:
+        """The old address was removed, and the event of the new one got lost (Q161)."""
+        self.connect()
+        self.router.state.line.address = ""
+        self.wan.hint()
+        self.clock.advance(SETTLE_SECONDS)
+        self.router.state.line.address = str(NEW)
+        self.clock.advance(SOON_SECONDS)
+        self.assertEqual(self.steps()[-1][1], "Connected 11.22.33.50")
+
+    def test_F29_a_read_that_failed_is_soon_repeated_and_counts_as_one_failure(self) -> None:
+        self.connect()
+        told: list[int] = []
+        self.wan.on_unreachable = lambda: told.append(1)
+        self.router.state.line.address = str(NEW)
+        self.router.faults["*"] = "refuse"
+        self.wan.hint()
+        self.clock.advance(SETTLE_SECONDS)
+        asked = len(self.lan.asked)
+        self.clock.advance(SOON_SECONDS)
+        self.assertEqual(len(self.lan.asked), 2 * asked)
+        self.assertEqual((self.steps(), told), ([], []), "two failures at once are one")
+        self.wait(CONFIRM_SECONDS)
+        self.assertEqual((self.steps(), told), ([("Connected 11.22.33.44", "unreachable")], [1]))
+
+    def test_what_tells_of_something_else_is_not_read_again_so_soon(self) -> None:
+        self.connect()
+        self.wan.hint(likely=False)
+        self.clock.advance(SETTLE_SECONDS)
+        self.clock.advance(SOON_SECONDS)
+        self.assertEqual(self.lan.count("GetExternalIPAddress"), 1)
+        self.clock.advance(CONFIRM_SECONDS)
         self.assertEqual(self.lan.count("GetExternalIPAddress"), 2)
 
     def test_a_storm_delays_the_read_to_a_ceiling(self) -> None:
@@ -160,6 +216,20 @@ class PollTests(WANTestCase):
         self.assertFalse(self.wan.status.connected)
         self.assertEqual(self.wan.status.learned, Learned.POLL)
 
+    def test_what_no_event_tells_is_told_within_half_a_minute(self) -> None:
+        """With a second to spare for the read, however soon after a poll it happens, and in both directions."""
+        self.connect()
+        for change in (self.router.cut, self.router.restore):
+            polled = self.lan.count("GetStatusInfo")
+            while self.lan.count("GetStatusInfo") == polled:
+                self.wait(0.05)
+            change()
+            begun = self.clock.seconds()
+            self.observer.heard.clear()
+            while not self.steps():
+                self.wait(0.05)
+            self.assertLess(self.clock.seconds() - begun, 29)
+
     def test_an_unreachable_gateway_is_told_after_two_reads_close_together(self) -> None:
         self.connect()
         told: list[float] = []
@@ -192,7 +262,7 @@ class PollTests(WANTestCase):
         self.connect()
         self.wait(3 * POLL_SECONDS + 1)
         self.assertEqual(self.steps(), [])
-        self.assertEqual(self.wan.status.uptime_seconds, 90)
+        self.assertEqual(self.wan.status.uptime_seconds, 3 * POLL_SECONDS)
         self.assertEqual(self.wan.status.learned, Learned.READ)
 
 

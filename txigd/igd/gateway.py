@@ -337,7 +337,9 @@ class Gateway:
         if self._traffic is not None and "PhysicalLinkStatus" in changed:
             self._traffic.link_changed()
         if values.keys() - set(_TABLE_VARIABLES):
-            self.wan.hint()
+            # an event without news is the first of two: miniupnpd tells the old value, and may lose the other (Q161)
+            of_the_table = bool(changed) and changed.issubset(_TABLE_VARIABLES)
+            self.wan.hint(likely=not event.initial and not of_the_table)
         if (
             not event.initial
             and changed.intersection(_TABLE_VARIABLES)

@@ -23,6 +23,7 @@ from txigd.limits import (
     POLL_SECONDS,
     SETTLE_CEILING_SECONDS,
     SETTLE_SECONDS,
+    SOON_SECONDS,
     UNREACHABLE_READS,
 )
 
@@ -32,9 +33,9 @@ _log = log.logger("txigd.wan")
 class WAN:
     """The live WAN connection of one gateway.
 
-    Events are hints: a burst of them is followed by a read, and by another one a moment later, since gateways event
-    the old value first and lose the last (miniupnpd loses 10-31 % of address changes). A poll finds what is never
-    evented, link drops above all.
+    Events are hints: a burst of them is followed by a read, soon by another one unless the first brought news, and by
+    a last one a moment later, since gateways event the old value first and lose the last (miniupnpd loses 10-31 % of
+    address changes). A poll finds what is never evented, link drops above all.
 
     :param clock: the reactor's time.
     :param poll_seconds: period of the cross-check.
@@ -50,11 +51,13 @@ class WAN:
         self._live = 0
         self._default = -1
         self._failures = 0
+        self._failed_at = 0.0
         self._opening = False
         self._reading: Deferred[None] | None = None
         self._again: Learned | None = None
         self._calls: dict[str, IDelayedCall] = {}
         self._hinted_at: float | None = None
+        self._likely = False
         self._told_at: deque[float] = deque(maxlen=FLAP_STEPS)
         self._held: WANStatus | None = None
         self._stopped = False
@@ -139,13 +142,17 @@ class WAN:
         self._schedule("poll", self._poll_seconds, self._poll)
         self._catch_up()
 
-    def hint(self) -> None:
-        """An event told of something: read when the burst has settled, and once more a moment later."""
+    def hint(self, *, likely: bool = True) -> None:
+        """An event told of something: read when the burst has settled, and once more a moment later.
+
+        :param likely: whether this is what it told of: a read without news is then soon repeated.
+        """
         if self._stopped or not self._connections:
             return
         now = self._clock.seconds()
         if self._hinted_at is None:
             self._hinted_at = now
+        self._likely = self._likely or likely
         latest = self._hinted_at + SETTLE_CEILING_SECONDS
         self._schedule("settle", max(0.0, min(SETTLE_SECONDS, latest - now)), self._settled)
         self._schedule("confirm", CONFIRM_SECONDS, lambda: self._read_soon(Learned.EVENT))
@@ -171,19 +178,26 @@ class WAN:
                 call.cancel()
         self._calls.clear()
         self._hinted_at = self._held = self._again = None
+        self._likely = False
         if self._reading is not None:
             self._reading.cancel()
 
     def _schedule(self, name: str, seconds: float, function: Callable[[], object]) -> None:
         if self._stopped:
             return
-        call = self._calls.get(name)
+        self._unschedule(name)
+        self._calls[name] = self._clock.callLater(seconds, function)
+
+    def _unschedule(self, name: str) -> None:
+        call = self._calls.pop(name, None)
         if call is not None and call.active():
             call.cancel()
-        self._calls[name] = self._clock.callLater(seconds, function)
 
     def _settled(self) -> None:
         self._hinted_at = None
+        likely, self._likely = self._likely, False
+        if likely:
+            self._schedule("soon", SOON_SECONDS, lambda: self._read_soon(Learned.EVENT))
         self._read_soon(Learned.EVENT)
 
     def _poll(self) -> None:
@@ -240,8 +254,12 @@ class WAN:
         return status
 
     def _failed(self, learned: Learned) -> None:
-        """No answer: asked again in a moment, and then it counts as unreachable."""
+        """No answer: asked again in a moment, and then it counts as unreachable. Failures close together are one."""
+        now = self._clock.seconds()
+        if self._failures and now < self._failed_at + CONFIRM_SECONDS:
+            return
         self._failures += 1
+        self._failed_at = now
         if self._stopped:
             return
         if self._failures < UNREACHABLE_READS:
@@ -280,6 +298,8 @@ class WAN:
     def _publish(self, status: WANStatus) -> None:
         """Tell what is new. A line that flaps is told when it falls, and otherwise once it is calm (F38, Q147)."""
         old, now = self.status, self._clock.seconds()
+        if status.differs(old) and status.connected and status.external_ip is not None:
+            self._unschedule("soon")  # these are the news, and not half of them
         if not status.differs(old):
             self._held = None
             self._watched.value = replace(status, learned=old.learned)  # the same news: how it was learned stands

@@ -1,7 +1,8 @@
 """The pace at which events reach the application: a flood becomes its latest values. Pure.
 
-Source: fault F13, at most one callback in a second. Merged is what is absolute; a ``LastChange`` (an AV habit, UDA 1.0
-section 4.3 says nothing of it) tells a difference and passes as it is.
+Source: fault F13, at most one callback in a second, in the long run: after a rest a second one may follow soon, since
+what an event tells is often corrected by the next one. Merged is what is absolute; a ``LastChange`` (an AV habit, UDA
+1.0 section 4.3 says nothing of it) tells a difference and passes as it is.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from txigd.limits import EVENT_CALLBACK_SECONDS, HELD_EVENTS, SCPD_VARIABLES
+from txigd.limits import EVENT_CALLBACK_SECONDS, EVENT_FOLLOW_SECONDS, HELD_EVENTS, SCPD_VARIABLES
 
 NEVER = math.inf
 _DIFFERENCE = "LastChange"
@@ -20,7 +21,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._batches: list[tuple[dict[str, str], bool]] = []
-        self._next = -NEVER
+        self._paid_until = -NEVER  # each callback pays for a second; the next one may begin before that has passed
 
     def add(self, values: Mapping[str, str], initial: bool) -> None:
         """Take the values of one event; ``initial`` stays true for what it is merged with."""
@@ -34,13 +35,15 @@ class Pace:
         """When :meth:`take` has something to give; :data:`NEVER` while nothing waits."""
         if not self._batches:
             return NEVER
-        return -NEVER if _DIFFERENCE in self._batches[0][0] else self._next
+        if _DIFFERENCE in self._batches[0][0]:
+            return -NEVER
+        return self._paid_until - (EVENT_CALLBACK_SECONDS - EVENT_FOLLOW_SECONDS)
 
     def take(self, now: float) -> tuple[dict[str, str], bool] | None:
         """The next values to hand over, and whether an initial event is among them."""
         if now < self.due():
             return None
-        self._next = now + EVENT_CALLBACK_SECONDS
+        self._paid_until = max(self._paid_until, now) + EVENT_CALLBACK_SECONDS
         return self._batches.pop(0)
 
     def clear(self) -> None:

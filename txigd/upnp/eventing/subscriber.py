@@ -61,7 +61,7 @@ class Subscriber:
     """The events of one service.
 
     :param on_values: called with the values (text, by variable name) and whether they are all the evented ones; in a
-        later reactor turn than the NOTIFY, at most once a second (F13).
+        later reactor turn than the NOTIFY, at most once a second in the long run (F13).
     :param on_state: called when :attr:`state` changes.
     :param on_read: called with a reason when events were lost or did not come, so the state must be read by action
         (F04, F07, Q158); at most once a second.
