@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -14,7 +15,8 @@ from twisted.internet.defer import ensureDeferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from txigd.cli import support_report
-from txigd.igd.report import Report, Step, View, masked
+from txigd.errors import NoGateway
+from txigd.igd.report import Datagram, Exchanged, Report, Step, View, masked
 from txigd.igd.report_format import from_text
 
 STEPS = (Step("description", "ok"), Step("call", "ActionError: 401", name="GetX"))
@@ -47,8 +49,37 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(from_text(file.read_bytes()), self.made)
         data, text = printed.value.call_args.args
         self.assertEqual(json.loads(json.dumps(data))["failed"], 1)
+        self.assertIs(data["described"], True)
         for words in ("written: txigd-report-acme-box-7.json", "1 device description, 1 call,", "masked:", "next: "):
             self.assertIn(words, text)
+
+    def without_description(self, **more: Any) -> None:
+        steps = (Step("description", "ConnectFailed: 192.168.1.1 refused", **more),)
+        self.made = replace(self.made, model="", steps=steps)
+
+    def test_nothing_answers_and_nothing_is_written(self) -> None:
+        self.without_description(exchanges=(Exchanged(0, 0, b"GET / HTTP/1.1\r\n\r\n", b""),))
+        options = argparse.Namespace(output="out.json", timeout=1.0)
+        writing = ensureDeferred(support_report.write(mock.Mock(), options, mock.Mock()))
+        error = self.failureResultOf(writing, NoGateway).value
+        self.assertEqual(str(error), "no description could be read at http://192.168.1.1/: 192.168.1.1 refused")
+        self.assertEqual(list(Path().iterdir()), [])
+
+    def test_no_description_is_said_first_though_there_is_something_to_write(self) -> None:
+        exchanged, datagram = Exchanged(0, 0, b"GET / ", b"<html>"), Datagram(0, "lan", "192.168.1.1", 1, "group", b"x")
+        for more, datagrams in (({"exchanges": (exchanged,)}, ()), ({}, (datagram,))):
+            self.without_description(**more)
+            self.made = replace(self.made, datagrams=datagrams)
+            status, printed = self.write("out.json")
+            self.assertEqual(status, 1)
+            self.assertEqual([one[0] for one in printed.method_calls], ["failed", "value"])
+            self.assertIn("no description could be read at http://192.168.1.1/: ", printed.failed.call_args.args[0])
+            self.assertIs(printed.value.call_args.args[0]["described"], False)
+            self.assertEqual(from_text(Path("out.json").read_bytes()), self.made)
+        self.made = replace(self.made, steps=(), location="")
+        status, printed = self.write("out.json")
+        self.assertEqual(status, 1)
+        self.assertIn("nobody said where one is", printed.failed.call_args.args[0])
 
     def test_an_earlier_report_is_kept(self) -> None:
         self.write()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from txigd.cli.report import Report as Printed
 from txigd.cli.report import printable
+from txigd.errors import NoGateway
 from txigd.igd.control_point import ControlPoint
 from txigd.igd.report import Report
 from txigd.igd.report_capture import capture
@@ -27,27 +28,50 @@ _NAMES = 100
 
 
 async def write(point: ControlPoint, options: argparse.Namespace, printed: Printed) -> int:
-    """Make a report of the gateway that ``point`` finds, and write it to a file that only its owner can read."""
+    """Make a report of the gateway that ``point`` finds, and write it to a file that only its owner can read.
+
+    :return: 0; 1 where the file cannot be written, and where it holds no description that can be read.
+    :raises NoGateway: where nothing at all was heard, so that there is nothing to write.
+    """
     made = await capture(point, timeout=options.timeout)
+    missing = _missing(made)
+    if missing and not _holds_anything(made):
+        raise NoGateway(missing)
     text = to_text(made)
     try:
         file = _written(text, Path(options.output)) if options.output else _written(text, *_names(made))
     except OSError as error:
         name = options.output or _names(made)[0]
         return printed.failed(f"{name} cannot be written: {error.strerror}; choose another file with --output")
+    status = printed.failed(missing) if missing else 0
     failed = [step for step in made.steps if step.outcome != "ok"]
     printed.value(
         {
             "file": str(file),
             "model": made.model,
             "location": made.location,
+            "described": not missing,
             "masked": made.masked,
             "steps": len(made.steps),
             "failed": len(failed),
         },
         "\n".join(map(printable, _summary(made, file, len(failed)))),
     )
-    return 0
+    return status
+
+
+def _missing(made: Report) -> str:
+    """That no description could be read, and why; empty where one could."""
+    tried = [step.outcome for step in made.steps if step.kind == "description"]
+    if "ok" in tried:
+        return ""
+    if not tried:
+        return "no description could be read: nobody said where one is"
+    return f"no description could be read at {made.location}: {(tried[-1].partition(': ')[2] or tried[-1]).rstrip('.')}"
+
+
+def _holds_anything(made: Report) -> bool:
+    return bool(made.datagrams) or any(one.received for step in made.steps for one in step.exchanges)
 
 
 def default_name(model: str) -> str:
