@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.memory_lan import US, MemoryGateway, MemoryLAN, reply
+from tests.memory_lan import US, Asked, MemoryGateway, MemoryLAN, reply
 from txigd.errors import ActionError, BadReply, ConnectFailed, ExchangeTimeout, HTTPStatusError
 from txigd.igd.connection import Connection
 from txigd.igd.lease_facts import Added, Deleted, Denied, Failed, Found, Missing, Unreadable
@@ -16,6 +17,7 @@ from txigd.igd.mapping import PortMapping
 from txigd.igd.status import Learned
 from txigd.testing import Entry
 from txigd.upnp.control import soap
+from txigd.upnp.http_reply import Reply
 
 WEB = PortMapping("TCP", 8080, description="web")
 
@@ -83,6 +85,63 @@ class ReadTests(ConnectionTestCase):
             self.assertEqual(
                 (reading.connection_status, reading.uptime_seconds, reading.last_error), ("Up", seconds, "X")
             )
+
+    def between(self, happens: Callable[[], None], *, times: int = 1) -> None:
+        """Let something happen right after the next answers to GetStatusInfo."""
+        answer, left = self.router.answer, [happens] * times
+
+        def then(asked: Asked, body: bytes) -> Reply | None:
+            told = answer(asked, body)
+            if asked.name == "GetStatusInfo" and left:
+                left.pop()()
+            return told
+
+        self.patch(self.router, "answer", then)
+
+    def test_a_line_that_falls_between_the_two_answers_is_down(self) -> None:
+        self.between(self.router.cut)
+        reading = self.successResultOf(self.connection.read())
+        self.assertEqual((reading.connection_status, reading.external_ip), ("Disconnected", ""))
+        self.assertEqual(self.lan.names(), ["GetStatusInfo", "GetExternalIPAddress", "GetStatusInfo"])
+
+    def test_a_line_that_comes_up_between_the_two_answers_is_up(self) -> None:
+        self.router.cut()
+        self.between(self.router.restore)
+        reading = self.successResultOf(self.connection.read())
+        self.assertEqual((reading.connection_status, reading.external_ip), ("Connected", "11.22.33.44"))
+
+    def test_an_address_that_is_missing_for_a_moment_only_is_no_lack_of_one(self) -> None:
+        """The old one was removed and the new one added: the line was up all the time."""
+        addresses = ["", "11.22.33.50"]
+        service_type = self.connection.proxy.service.service_type
+        self.router.answers["GetExternalIPAddress"] = lambda _: reply(
+            200, soap.response(service_type, "GetExternalIPAddress", {"NewExternalIPAddress": addresses.pop(0)})
+        )
+        reading = self.successResultOf(self.connection.read())
+        self.assertEqual((reading.connection_status, reading.external_ip), ("Connected", "11.22.33.50"))
+
+    def test_Q144_answers_that_disagree_for_good_are_asked_for_twice_once(self) -> None:
+        self.says("GetExternalIPAddress", NewExternalIPAddress="0.0.0.0")
+        for calls in (4, 2, 2):
+            self.lan.asked.clear()
+            reading = self.successResultOf(self.connection.read())
+            self.assertEqual((reading.connection_status, reading.external_ip), ("Connected", "0.0.0.0"))
+            self.assertEqual(len(self.lan.asked), calls)
+        self.router.answers.clear()
+        self.successResultOf(self.connection.read())
+        self.says("GetExternalIPAddress", NewExternalIPAddress="0.0.0.0")
+        self.lan.asked.clear()
+        self.successResultOf(self.connection.read())
+        self.assertEqual(len(self.lan.asked), 4, "it agreed meanwhile")
+
+    def test_a_refusal_of_the_second_look_leaves_the_first(self) -> None:
+        def refuse() -> None:
+            self.router.faults["GetStatusInfo"] = 501
+            self.says("GetExternalIPAddress", NewExternalIPAddress="")
+
+        self.between(refuse)
+        reading = self.successResultOf(self.connection.read())
+        self.assertEqual((reading.connection_status, reading.external_ip), ("Connected", ""))
 
     def test_silence_is_asked_once(self) -> None:
         self.router.faults["*"] = "hang"

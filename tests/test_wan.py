@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from tests.memory_lan import US, MemoryGateway, MemoryLAN, reply
+from tests.memory_lan import US, Asked, MemoryGateway, MemoryLAN, reply
 from txigd.errors import ExchangeError, NoConnection, Stopped, WaitTimeout
 from txigd.igd.connection import Connection
 from txigd.igd.status import Learned, WANStatus
@@ -24,6 +24,7 @@ from txigd.limits import (
     SOON_SECONDS,
 )
 from txigd.upnp.control import soap
+from txigd.upnp.http_reply import Reply
 
 IP = ipaddress.IPv4Address("11.22.33.44")
 NEW = ipaddress.IPv4Address("11.22.33.50")
@@ -229,6 +230,19 @@ class PollTests(WANTestCase):
             while not self.steps():
                 self.wait(0.05)
             self.assertLess(self.clock.seconds() - begun, 29)
+
+    def test_a_drop_in_the_middle_of_a_read_is_told_as_one(self) -> None:
+        self.connect()
+        answer = self.router.answer
+
+        def then_cut(asked: Asked, body: bytes) -> Reply | None:
+            told = answer(asked, body)
+            self.router.cut()
+            return told
+
+        self.patch(self.router, "answer", then_cut)
+        self.wait(2 * POLL_SECONDS)
+        self.assertEqual(self.steps(), [("Connected 11.22.33.44", "Disconnected None")])
 
     def test_an_unreachable_gateway_is_told_after_two_reads_close_together(self) -> None:
         self.connect()
@@ -482,7 +496,9 @@ class LifeTests(WANTestCase):
         self.router.faults.clear()
         self.connect()
         told = {"NewConnectionStatus": "Disconnected", "NewLastConnectionError": "", "NewUptime": "0"}
-        hanging.callback(reply(200, soap.response(former.proxy.service.service_type, "GetStatusInfo", told)))
+        down = reply(200, soap.response(former.proxy.service.service_type, "GetStatusInfo", told))
+        self.router.answers["GetStatusInfo"] = lambda _: down
+        hanging.callback(down)
         self.assertFalse(self.successResultOf(old).connected)
         self.assertEqual(self.steps(), [])
         self.assertTrue(self.wan.status.connected)

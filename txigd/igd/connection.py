@@ -44,6 +44,7 @@ class Connection:
         self.proxy = proxy
         self.local_address = local_address
         self.udn = udn
+        self._odd: tuple[str | None, str | None] | None = None  # answers that disagree, and not for a moment only
 
     @property
     def name(self) -> str:
@@ -61,7 +62,8 @@ class Connection:
     def read(self, *, is_default: bool = False) -> Deferred[Reading]:
         """Read status and external address.
 
-        A refused action leaves its part of the reading None; the other part still counts (Q151).
+        The line may fall or come up between the two answers: where they disagree, they are asked for once more. A
+        refused action leaves its part of the reading None; the other part still counts (Q151).
 
         :return: errbacks with an :class:`txigd.errors.ExchangeError` when the gateway is silent, gave no usable answer
             to either action, or none to one that it answered before.
@@ -73,6 +75,18 @@ class Connection:
         address = await self._try("GetExternalIPAddress")
         if isinstance(info, ExchangeError) and isinstance(address, ExchangeError):
             raise address
+        reading = self._reading(info, address, is_default)
+        if reading.disagrees and self._odd != (reading.connection_status, reading.external_ip):
+            info = await self._again("GetStatusInfo", info)
+            reading = self._reading(info, address, is_default)
+            if reading.disagrees:
+                reading = self._reading(info, await self._again("GetExternalIPAddress", address), is_default)
+        self._odd = (reading.connection_status, reading.external_ip) if reading.disagrees else None
+        return reading
+
+    def _reading(
+        self, info: dict[str, Any] | TxigdError, address: dict[str, Any] | TxigdError, is_default: bool
+    ) -> Reading:
         told = info if isinstance(info, dict) else {}
         uptime = told.get("NewUptime")
         external = address.get("NewExternalIPAddress", "") if isinstance(address, dict) else None
@@ -84,6 +98,10 @@ class Connection:
             last_error=str(told.get("NewLastConnectionError") or ""),
             is_default=is_default,
         )
+
+    async def _again(self, action: str, before: dict[str, Any] | TxigdError) -> dict[str, Any] | TxigdError:
+        told = await self._try(action)
+        return before if isinstance(told, TxigdError) else told
 
     async def _try(self, action: str) -> dict[str, Any] | TxigdError:
         """Silence ends the reading, and so does nonsense from an action that works: neither is a word on the state."""

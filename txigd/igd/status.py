@@ -108,6 +108,12 @@ class Reading:
         """Whether the service answered anything."""
         return self.connection_status is not None or self.external_ip is not None
 
+    @property
+    def disagrees(self) -> bool:
+        """Whether the two answers contradict each other: up without an address, or down with one."""
+        status = self.status(Learned.READ)
+        return None not in (self.connection_status, self.external_ip) and status.connected != bool(status.external_ip)
+
     def status(self, learned: Learned) -> WANStatus:
         """The reading as the status that observers see."""
         address, address_class = classify(self.external_ip or "")
