@@ -161,6 +161,22 @@ class TwistdTests(TestCase):
         for line in daemon.out.splitlines():
             self.assertRegex(line, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[")
 
+    async def test_a_second_signal_during_the_farewell(self):
+        for first, second in (("INT", "INT"), ("TERM", "INT")):
+            router = SimulatedGateway(reactor, address=own_loopback(), relay=False, ssdp=False)
+            await router.start()
+            self.addCleanup(router.stop)
+            daemon = self.twistd("--link", "lo", "--gateway", router.location, "--map", "tcp:8080")
+            await daemon.says("mapping tcp:8080:8080: active on external port 8080")
+            router.set_fault("DeletePortMapping", "hang")
+            daemon.signal(first)
+            await daemon.says(f"Received SIG{first}", 10)
+            await deferLater(reactor, 0.5)
+            daemon.signal(second)
+            self.assertIn(await daemon.end(15), CLEAN)
+            self.assertNotIn("Traceback", daemon.out + daemon.err)
+            self.assertIn("txigd.daemon#info] stopped\n", daemon.out)
+
     async def test_a_bad_option_is_one_line_and_status_2(self):
         for words, said in (
             ("--map tcp:0", "ports go from 1 to 65535"),

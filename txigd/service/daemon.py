@@ -44,6 +44,7 @@ class Daemon(Service):
         self._told: set[str] = set()
         self._starting = False
         self._failed = ""
+        self._reactor_end: object = None
         self.control_point: ControlPoint | None = None
 
     def startService(self) -> None:
@@ -54,6 +55,7 @@ class Daemon(Service):
         Service.startService(self)
         log.set_level(self._options["log-level"])
         log.bound_lines(True)
+        self._reactor_end = self._reactor.addSystemEventTrigger("before", "shutdown", self._reactor_ends)
         self._starting = True
         Deferred.fromCoroutine(self._start()).addErrback(self._fell_over)
         self._starting = False
@@ -103,7 +105,16 @@ class Daemon(Service):
     def stopService(self) -> Deferred[None]:
         """Delete the mappings, cancel the subscriptions, close everything: a few seconds at most."""
         Service.stopService(self)
+        end, self._reactor_end = self._reactor_end, None
+        if end is not None:
+            self._reactor.removeSystemEventTrigger(end)
         return ensureDeferred(self._stop())
+
+    def _reactor_ends(self) -> None:
+        """People press Ctrl-C twice: the farewell takes seconds at most, and a reactor that ends cannot be stopped."""
+        self._reactor_end = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
     async def _stop(self) -> None:
         try:
