@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.test_lease import LeaseTestCase
-from txigd.igd.lease_facts import Add, Failed, MappingState, Read
-from txigd.limits import RETRY_FIRST_SECONDS
+from txigd.igd.lease_facts import Add, Delete, Failed, MappingState, Read, Rest
+from txigd.limits import FAILURES_BORNE, RETRY_FIRST_SECONDS
 
 
 class SilenceTests(LeaseTestCase):
@@ -73,6 +73,87 @@ class SilenceTests(LeaseTestCase):
         self.run_to_rest(lease)
         self.silence(lease, 86_400)
         self.assertLess(len(self.router.log), 350)
+
+
+class FewFailuresTests(LeaseTestCase):
+    """Calls fail now and then; what is there until its lease ends is not lost by that."""
+
+    def fail(self, lease, text="no answer"):
+        """The next command fails; returns when the next try is due."""
+        lease.learn(Failed(text), self.now)
+        rest = lease.next(self.now)
+        assert isinstance(rest, Rest)
+        return rest.until
+
+    def until_read(self, lease):
+        rest = self.run_to_rest(lease)
+        self.now = rest.until
+        self.assertEqual(lease.next(self.now), Read(80))
+
+    def test_F46_few_failed_reads_leave_it_active(self):
+        for lease_seconds in (3600, 0):
+            with self.subTest(lease=lease_seconds):
+                self.setUp()
+                lease = self.lease(lease_seconds=lease_seconds)
+                self.until_read(lease)
+                for _ in range(FAILURES_BORNE):
+                    lease.next(self.now)
+                    until = self.fail(lease)
+                    self.assertState(lease, MappingState.ACTIVE)
+                    self.assertEqual((lease.status.reason, lease.status.next_attempt), ("no answer", until))
+                    self.assertEqual(lease.status.lease_seconds, lease_seconds)
+                    self.now = until
+                lease.next(self.now)
+                self.fail(lease)
+                self.assertState(lease, MappingState.LOST)
+
+    def test_F46_a_failed_read_is_over_with_the_next_answer(self):
+        lease = self.lease()
+        for _ in range(5):
+            self.until_read(lease)
+            for _ in range(FAILURES_BORNE):
+                self.now = self.fail(lease)
+                self.assertEqual(lease.next(self.now), Read(80))
+            self.run_to_rest(lease)
+            self.assertState(lease, MappingState.ACTIVE)
+            self.assertEqual(lease.status.reason, "")
+        self.assertEqual(len(self.router.adds()), 1, "nothing added again")
+
+    def test_F46_what_may_have_run_out_is_lost_at_once(self):
+        lease = self.lease(lease_seconds=60)
+        self.until_read(lease)
+        self.now = 60.0
+        self.fail(lease)
+        self.assertState(lease, MappingState.LOST)
+
+    def test_F45_a_renewal_without_an_answer_leaves_it_active(self):
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.now = 1800.0
+        lease.learn(self.router.answer(lease.next(self.now), self.now), self.now)
+        self.assertEqual(lease.next(self.now), Add(80, 3600))
+        self.now = self.fail(lease)
+        self.assertState(lease, MappingState.ACTIVE)
+        self.assertEqual(lease.next(self.now), Read(80), "it is read before it is written")
+
+    def test_F35_what_cannot_be_read_stays_unverified(self):
+        self.router.readable = False
+        lease = self.lease()
+        rest = self.run_to_rest(lease)
+        self.now = rest.until
+        self.assertEqual(lease.next(self.now), Add(80, 3600))
+        self.fail(lease)
+        self.assertState(lease, MappingState.UNVERIFIED)
+
+    def test_Q121_a_failed_delete_may_have_been_done(self):
+        self.router.extends = False
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.now = 1800.0
+        while not isinstance(lease.next(self.now), Delete):
+            lease.learn(self.router.answer(lease.next(self.now), self.now), self.now)
+        self.fail(lease)
+        self.assertState(lease, MappingState.LOST)
 
 
 class RefusedRenewalTests(LeaseTestCase):

@@ -291,6 +291,20 @@ class KeepTests(MappingsTestCase):
         self.wait(VERIFY_SECONDS + 1)
         self.assertEqual(self.ports(), [(8080, str(US))])
 
+    def test_F46_calls_that_fail_now_and_then_are_no_news(self) -> None:
+        observer = Observer()
+        self.mappings.observe(observer)
+        for fault, seconds in (("hang", HTTP_TOTAL_SECONDS), ("refuse", 1), ("hang", HTTP_TOTAL_SECONDS)):
+            self.router.faults["*"] = fault
+            self.mappings.recheck()
+            self.wait(seconds)
+            self.assertEqual(self.held.external_port, 8080)
+            self.assertNotEqual(self.held.status.reason, "")
+            self.router.faults.clear()
+            self.wait(3)
+            self.assertEqual((self.held.status.state, self.held.status.reason), (MappingState.ACTIVE, ""))
+        self.assertEqual(observer.heard, [])
+
     def test_F39_a_recheck_of_what_survived_reads_only(self) -> None:
         self.mappings.recheck()
         self.assertEqual(self.lan.names(), ["GetSpecificPortMappingEntry"])
@@ -406,10 +420,10 @@ class KeepTests(MappingsTestCase):
         self.patch(self.connection, "read_entry", lambda wanted, port: 1 // 0)
         self.mappings.recheck()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertEqual(self.state(self.held), MappingState.LOST)
+        self.assertIn("a fault of our own", self.held.status.reason)
         del self.connection.read_entry
         self.wait(5)
-        self.assertEqual(self.state(self.held), MappingState.ACTIVE)
+        self.assertEqual((self.held.status.state, self.held.status.reason), (MappingState.ACTIVE, ""))
 
 
 class ReleaseTests(MappingsTestCase):

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txigd.errors import InvalidArgument
 from txigd.igd.lease_facts import Added, Denied, Done, Failed, MappingState, Missing, Rest, Unreadable
 from txigd.igd.pinhole import Close, Closed, Extend, Open, Opened, Pinhole, PinholeLease
+from txigd.limits import FAILURES_BORNE
 
 US = ipaddress.IPv6Address("2001:db8::7")
 
@@ -112,8 +113,30 @@ class PinholeLeaseTests(SynchronousTestCase):
         lease = self.opened()
         lease.next(60.0)
         lease.learn(Failed("timed out"), 60.0)
-        self.assertEqual(lease.status.state, MappingState.LOST)
         self.assertEqual(lease.next(61.0), Extend(42, 3600))
+
+    def test_F46_few_failures_leave_it_open(self):
+        lease = self.opened()
+        now = 60.0
+        for _ in range(FAILURES_BORNE):
+            lease.next(now)
+            lease.learn(Failed("timed out"), now)
+            self.assertEqual((lease.status.state, lease.status.reason), (MappingState.ACTIVE, "timed out"))
+            self.assertEqual((lease.status.unique_id, lease.status.internal_client), (42, US))
+            assert lease.status.next_attempt is not None
+            now = lease.status.next_attempt
+        lease.next(now)
+        lease.learn(Failed("timed out"), now)
+        self.assertEqual(lease.status.state, MappingState.LOST)
+        lease.next(now + 10)
+        lease.learn(Added(), now + 10)
+        self.assertEqual((lease.status.state, lease.status.reason), (MappingState.ACTIVE, ""))
+
+    def test_F46_what_has_run_out_is_lost_with_the_first_failure(self):
+        lease = self.opened()
+        lease.next(3600.0)
+        lease.learn(Failed("timed out"), 3600.0)
+        self.assertEqual(lease.status.state, MappingState.LOST)
 
     def test_a_restart_voids_the_id(self):
         lease = self.opened()

@@ -196,6 +196,8 @@ class PinholesTests(SynchronousTestCase):
         held = self.held()
         self.gateway.faults["*"] = "hang"
         self.wait(75)
+        self.assertEqual(held.status.state, MappingState.ACTIVE, "one call failed so far")
+        self.wait(35)
         self.assertEqual(held.status.state, MappingState.LOST)
         self.gateway.faults.clear()
         self.wait(10)

@@ -193,6 +193,7 @@ DESCRIPTION_TAG_OCTETS: Final = 63  # Q099
 
 # -- journal and state file --------------------------------------------------------------------------------------------
 JOURNAL_GATEWAYS: Final = 16  # a laptop's networks; the oldest is forgotten first
+FAILURES_BORNE: Final = 3  # in a row, before what works until its lease ends counts as lost: one lost packet is no news
 JOURNAL_ENTRIES: Final = 64  # of one gateway: MAPPINGS wanted, PORT_TRIES ports each at worst (D6)
 JOURNAL_PINHOLES: Final = 64  # of one gateway
 JOURNAL_PORTS: Final = 256  # wanted mappings whose external port is remembered (Q140)

@@ -135,8 +135,8 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
         return MappingStatus(MappingState.RELEASED, self.status.external_port)
 
     def _news(self, status: MappingStatus) -> object:
-        """Renewals are no news."""
-        return status.state, status.external_port, status.reason
+        """Renewals are no news, and neither are calls that fail while it works."""
+        return status.state, status.external_port, "" if status.state in WORKING else status.reason
 
     def _announce(self, status: MappingStatus) -> None:
         _log.info(

@@ -38,6 +38,7 @@ from txigd.igd.lease_facts import (
 from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
 from txigd.igd.other_ports import DAY_SECONDS, OtherPorts
 from txigd.limits import (
+    FAILURES_BORNE,
     LEASE_CEILING_SECONDS,
     LEASE_SECONDS,
     RENEW_FRACTION,
@@ -117,9 +118,10 @@ class Lease:
         """The command to carry out now; its outcome comes back through :meth:`learn`."""
         if self._phase is _Phase.REST and now >= self._next_at:
             self._phase = self._first
-            if self.status.state in WORKING:
-                # A renewal reads first as well: the last look may be old, and some gateways overwrite anything.
-                self._phase = _Phase.CHECK if self._readable else _Phase.ADD
+            if self.status.state in WORKING and not (self._readable or self._unsure):
+                self._phase = (
+                    _Phase.ADD
+                )  # all others read first: the last look is old, some gateways overwrite anything
             self._looked = False
             self._seen_ours = False  # what was seen a while ago may be somebody else's by now
         if self._phase is _Phase.REST:
@@ -198,7 +200,7 @@ class Lease:
             self._conflict(self._owner(fact.entry), now)
         elif not fact.entry.leads_to(self.client, self.wanted.internal_port):
             self._phase = _Phase.ADD
-        elif self.status.state is MappingState.ACTIVE:
+        elif self.status.state is MappingState.ACTIVE and not self._failures:
             if self._due(now):
                 self._phase = _Phase.ADD
             else:
@@ -345,6 +347,11 @@ class Lease:
     def _clear_done(self, fact: Fact, now: float) -> None:
         self._phase = _Phase.ADD
 
+    def _clear_failed(self, fact: Failed, now: float) -> None:
+        if self.status.state in WORKING:
+            self._say(MappingState.LOST, fact.text)  # it may have been deleted
+        self._trouble(fact.text, now)
+
     def _leave_found(self, fact: Found, now: float) -> None:
         if self._ours(fact.entry):
             self._phase = _Phase.LEAVE
@@ -387,11 +394,13 @@ class Lease:
         self.status = replace(self.status, next_attempt=wake)
 
     def _trouble(self, text: str, now: float) -> None:
-        if self.status.state in WORKING:
-            self._say(MappingState.LOST, text)
-        else:
-            self._say(self.status.state, text)
         seconds = self._backoff()
+        if self.status.state not in WORKING:
+            self._say(self.status.state, text)
+        elif self._failures <= FAILURES_BORNE and (self._ends_at is None or now < self._ends_at):
+            self.status = replace(self.status, reason=text)  # it lives, and a lost packet is no news
+        else:
+            self._say(MappingState.LOST, text)
         if self._ends_at is not None and now < self._ends_at:
             # what is there still lives: several tries before it runs out, however often it failed (F46)
             seconds = min(seconds, max(RETRY_FIRST_SECONDS, (self._ends_at - now) / TRIES_BEFORE_THE_END))
@@ -462,7 +471,7 @@ _STEPS: dict[tuple[_Phase, type], Callable[[Lease, Any, float], None]] = {
     (_Phase.CONFIRM, Unreadable): Lease._confirm_unreadable,
     (_Phase.CONFIRM, Failed): Lease._read_failed,
     (_Phase.CLEAR, Deleted): Lease._clear_done,
-    (_Phase.CLEAR, Failed): Lease._read_failed,
+    (_Phase.CLEAR, Failed): Lease._clear_failed,
     (_Phase.LEAVE_CHECK, Found): Lease._leave_found,
     (_Phase.LEAVE_CHECK, Missing): Lease._leave_done,
     (_Phase.LEAVE_CHECK, Unreadable): Lease._leave_unseen,

@@ -17,6 +17,7 @@ from typing import Any
 from txigd.errors import InvalidArgument
 from txigd.igd.lease_facts import WORKING, Added, Denied, Done, Failed, MappingState, Missing, Rest, Unreadable
 from txigd.limits import (
+    FAILURES_BORNE,
     LEASE_SECONDS,
     PINHOLE_LEASE_CEILING_SECONDS,
     RENEW_FRACTION,
@@ -177,6 +178,7 @@ class PinholeLease:
         self._unique_id = unique_id
         self._phase = _Phase.OPEN if unique_id is None else _Phase.EXTEND
         self._next_at = 0.0
+        self._ends_at = 0.0  # when it runs out by itself
         self._extends = True
         self._failures = 0
         self.status = PinholeStatus(MappingState.ADDING)
@@ -240,6 +242,7 @@ class PinholeLease:
     def _held(self, now: float) -> None:
         lease = self.wanted.lease_seconds
         self._failures = 0
+        self._ends_at = now + lease
         self.status = PinholeStatus(MappingState.ACTIVE, self._unique_id, self.client, lease)
         surely = lease - min(1.0, lease / 2)  # gateways count whole seconds: a lease may be up to one shorter
         self._rest(min(surely * (RENEW_FRACTION + RENEW_JITTER * self._spread()), VERIFY_SECONDS), now)
@@ -267,8 +270,11 @@ class PinholeLease:
         self._rest(RETRY_CEILING_SECONDS if fact.code else VERIFY_SECONDS, now)
 
     def _failed(self, fact: Failed, now: float) -> None:
-        self.gateway_silent(fact.text)
         self._failures += 1
+        if self.status.state in WORKING and self._failures <= FAILURES_BORNE and now < self._ends_at:
+            self.status = replace(self.status, reason=fact.text)  # it lives, and a lost packet is no news
+        else:
+            self.gateway_silent(fact.text)
         pause: float = min(RETRY_FIRST_SECONDS * 2 ** min(self._failures - 1, 16), RETRY_CEILING_SECONDS)
         self._rest(pause * (1 + RENEW_JITTER * self._spread()), now)
 

@@ -94,8 +94,9 @@ class HeldPinhole(Held[Pinhole, PinholeStatus, Firewall, PinholeLease]):
         return PinholeStatus(MappingState.RELEASED, self.status.unique_id, self.status.internal_client)
 
     def _news(self, status: PinholeStatus) -> object:
-        """Renewals are no news."""
-        return status.state, status.unique_id, status.internal_client, status.reason
+        """Renewals are no news, and neither are calls that fail while it works."""
+        reason = "" if status.state in WORKING else status.reason
+        return status.state, status.unique_id, status.internal_client, reason
 
     def _announce(self, status: PinholeStatus) -> None:
         """One line for each step."""
