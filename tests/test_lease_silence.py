@@ -78,7 +78,7 @@ class SilenceTests(LeaseTestCase):
 class FewFailuresTests(LeaseTestCase):
     """Calls fail now and then; what is there until its lease ends is not lost by that."""
 
-    def fail(self, lease, text="no answer"):
+    def command_fails(self, lease, text="no answer"):
         """The next command fails; returns when the next try is due."""
         lease.learn(Failed(text), self.now)
         rest = lease.next(self.now)
@@ -98,13 +98,13 @@ class FewFailuresTests(LeaseTestCase):
                 self.until_read(lease)
                 for _ in range(FAILURES_BORNE):
                     lease.next(self.now)
-                    until = self.fail(lease)
+                    until = self.command_fails(lease)
                     self.assertState(lease, MappingState.ACTIVE)
                     self.assertEqual((lease.status.reason, lease.status.next_attempt), ("no answer", until))
                     self.assertEqual(lease.status.lease_seconds, lease_seconds)
                     self.now = until
                 lease.next(self.now)
-                self.fail(lease)
+                self.command_fails(lease)
                 self.assertState(lease, MappingState.LOST)
 
     def test_F46_a_failed_read_is_over_with_the_next_answer(self):
@@ -112,7 +112,7 @@ class FewFailuresTests(LeaseTestCase):
         for _ in range(5):
             self.until_read(lease)
             for _ in range(FAILURES_BORNE):
-                self.now = self.fail(lease)
+                self.now = self.command_fails(lease)
                 self.assertEqual(lease.next(self.now), Read(80))
             self.run_to_rest(lease)
             self.assertState(lease, MappingState.ACTIVE)
@@ -123,7 +123,7 @@ class FewFailuresTests(LeaseTestCase):
         lease = self.lease(lease_seconds=60)
         self.until_read(lease)
         self.now = 60.0
-        self.fail(lease)
+        self.command_fails(lease)
         self.assertState(lease, MappingState.LOST)
 
     def test_F45_a_renewal_without_an_answer_leaves_it_active(self):
@@ -132,7 +132,7 @@ class FewFailuresTests(LeaseTestCase):
         self.now = 1800.0
         lease.learn(self.router.answer(lease.next(self.now), self.now), self.now)
         self.assertEqual(lease.next(self.now), Add(80, 3600))
-        self.now = self.fail(lease)
+        self.now = self.command_fails(lease)
         self.assertState(lease, MappingState.ACTIVE)
         self.assertEqual(lease.next(self.now), Read(80), "it is read before it is written")
 
@@ -142,7 +142,7 @@ class FewFailuresTests(LeaseTestCase):
         rest = self.run_to_rest(lease)
         self.now = rest.until
         self.assertEqual(lease.next(self.now), Add(80, 3600))
-        self.fail(lease)
+        self.command_fails(lease)
         self.assertState(lease, MappingState.UNVERIFIED)
 
     def test_Q121_a_failed_delete_may_have_been_done(self):
@@ -152,7 +152,7 @@ class FewFailuresTests(LeaseTestCase):
         self.now = 1800.0
         while not isinstance(lease.next(self.now), Delete):
             lease.learn(self.router.answer(lease.next(self.now), self.now), self.now)
-        self.fail(lease)
+        self.command_fails(lease)
         self.assertState(lease, MappingState.LOST)
 
 

@@ -15,7 +15,7 @@ class MappingState(enum.Enum):
     """No gateway to map on yet."""
     ADDING = "adding"
     ACTIVE = "active"
-    """In the gateway's table, read back."""
+    """In the gateway's table, read back; a reason says what failed since."""
     UNVERIFIED = "unverified"
     """The gateway accepted it, but offers no way to read it back, or does not show it."""
     CONFLICT = "conflict"
