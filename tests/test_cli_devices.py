@@ -36,6 +36,10 @@ class ArgumentTests(SynchronousTestCase):
         self.patch(sys, "stderr", io.StringIO())
         for command in DEVICE_COMMANDS:
             self.assertRaises(SystemExit, arguments.parse, [command])
+        shown = io.StringIO()
+        self.patch(sys, "stdout", shown)
+        self.assertRaises(SystemExit, arguments.parse, ["describe", "--help"])
+        self.assertIn("a URLBase in it wins", " ".join(shown.getvalue().split()))
 
     def test_values(self) -> None:
         for value, shown, as_json in (
@@ -153,6 +157,17 @@ class CommandTests(TestCase):
         self.assertEqual(service["described_by"], "none")
         folder = Path(self.mktemp())
         os.mkdir(folder)
+        (folder / "based.xml").write_bytes(
+            DESCRIPTION.read_bytes().replace(b"<device>", b"<URLBase>http://192.0.2.7:5/b/</URLBase><device>", 1)
+        )
+        for base, control in (
+            ("http://192.0.2.7/x/", "http://192.0.2.7:5/"),
+            ("http://192.0.2.8/x/", "http://192.0.2.8/"),
+        ):
+            told = json.loads(
+                await self.txigd("describe", str((folder / "based.xml").resolve()), "--base", base, "--json")
+            )
+            self.assertTrue(told["device"]["services"][0]["control_url"].startswith(control), told)
         (folder / "d.xml").write_bytes(DESCRIPTION.read_bytes())
         (folder / "SwitchPower1.xml").write_bytes((SAMPLES / "intro-binarylight-scpd.xml").read_bytes())
         text = await self.txigd("describe", str((folder / "d.xml").resolve()))

@@ -39,7 +39,11 @@ def add_device_commands(commands: Any, seconds: Callable[[str], float], port: Ca
         "A FILE is a\ndescription that was saved; its service descriptions are looked for beside it.",
         "URL|FILE",
     )
-    described.add_argument("--base", metavar="URL", help="where a FILE came from, for its relative URLs")
+    described.add_argument(
+        "--base",
+        metavar="URL",
+        help="where a FILE came from, for its relative URLs; a URLBase in it wins where it is on the same host",
+    )
     called = add("call", "Call an action of any UPnP device.", "Arguments are checked before they are sent.", "URL")
     called.add_argument("service", metavar="SERVICE", help=SERVICE_HELP)
     called.add_argument("action", metavar="ACTION", help="or QueryStateVariable with varName=NAME")
