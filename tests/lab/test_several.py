@@ -18,11 +18,9 @@ from .lab import CLIENT, until
 COUNTERS = """
 table inet watched {{
     counter first {{ }}
-    counter first_tcp {{ }}
     counter second {{ }}
     chain output {{
         type filter hook output priority 0; policy accept;
-        ip daddr {first} meta l4proto tcp counter name first_tcp
         ip daddr {first} meta l4proto {{ tcp, udp }} counter name first
         ip daddr {second} meta l4proto {{ tcp, udp }} counter name second
     }}
@@ -91,10 +89,13 @@ class TwoGatewaysTests(SeveralCase):
         self.assertEqual(self.packets("first"), 0)
 
     def test_A4_the_other_one_when_it_is_named(self) -> None:
-        made = self.txigd("map", "udp:9090", "--gateway", self.second.lan_address)
-        self.assertEqual(made["external_ip"], self.second.wan_addresses[0])
-        self.assertNotIn("9090", self.lab.router_rules("router"))
-        self.assertEqual(self.packets("first_tcp"), 0, "the next hop is searched for, and not asked")
+        for named in (self.second.lan_address, self.lab.location("second")):
+            made = self.txigd("map", "udp:9090", "--gateway", named)
+            self.assertEqual(made["external_ip"], self.second.wan_addresses[0])
+            self.assertNotIn("9090", self.lab.router_rules("router"))
+            self.assertEqual(self.packets("first"), 0, "not one packet went to the default router")
+        self.txigd("report", "--gateway", self.lab.location("second"), "--output", str(self.lab.folder / "report.json"))
+        self.assertEqual(self.packets("first"), 0, "nor did one of a report")
 
     def test_F22_none_is_better_than_the_wrong_one(self) -> None:
         self.lab.kill_router("router")

@@ -100,7 +100,7 @@ class _Capture:
 
     async def run(self, timeout: float) -> Report:
         events: tuple[Any, ...] = ()
-        self._datagrams.start(self._point.next_hops)
+        self._datagrams.start(self._point.searched_hops)
         try:
             gateway = await self._find(timeout)
             named = self._point.named

@@ -23,7 +23,7 @@ from txigd.limits import (
 )
 from txigd.steady import SteadyReactor, steady
 from txigd.upnp import addressing
-from txigd.upnp.addressing import Link
+from txigd.upnp.addressing import Link, NextHop
 from txigd.upnp.devices import Devices
 from txigd.upnp.discovery.message import normal_udn
 from txigd.upnp.discovery.minissdpd import MiniSSDPd
@@ -31,7 +31,7 @@ from txigd.upnp.discovery.multicast import Discovery
 from txigd.upnp.discovery.presence import Sighting
 from txigd.upnp.eventing.callback import CallbackServer
 from txigd.upnp.http import USER_AGENT, Exchange
-from txigd.upnp.naming import callback_authority
+from txigd.upnp.naming import callback_authority, host_of
 from txigd.upnp.naming import named_device as named_device
 from txigd.upnp.remote_device import RemoteDevice, Tables, own_table
 from txigd.upnp.url import DeviceURL, IPAddress, without_zone
@@ -128,7 +128,7 @@ class ControlPoint(Devices, Service):
             self.reactor,
             self._sighted,
             links=self.links,
-            next_hops=self.next_hops,
+            next_hops=self.searched_hops,
             targets=self._targets,
             user_agent=USER_AGENT,
             search_port=self._search_port,
@@ -221,9 +221,15 @@ class ControlPoint(Devices, Service):
         """Whether what was looked for is found; until then it is searched for again and again."""
         return any(not device.aside for device in self._devices.values())
 
+    @property
+    def searched_hops(self) -> tuple[NextHop, ...]:
+        """The default routers, which are searched by unicast as well (Q006); not where another device is named."""
+        host = host_of(self.named)
+        return tuple(hop for hop in self.next_hops if host is None or without_zone(hop.address) == without_zone(host))
+
     def accepts(self, sighting: Sighting) -> bool:
         """Whether the description of what was sighted is to be fetched."""
-        host = self.named.host if isinstance(self.named, DeviceURL) else self.named
+        host = host_of(self.named)
         if host is None:
             return True
         if without_zone(sighting.location.host) != without_zone(host):
@@ -271,7 +277,7 @@ class ControlPoint(Devices, Service):
         if self.multicast is not None:
             self.multicast.set_links(links)
         if self.discovery is not None:
-            self.discovery.set_links(links, hops)
+            self.discovery.set_links(links, self.searched_hops)
         for address in difference.addresses_lost:
             self.callbacks.release(address)
         for device in self.devices:

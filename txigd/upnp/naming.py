@@ -25,6 +25,11 @@ def named_device(text: str) -> DeviceURL | IPAddress:
         ) from None
 
 
+def host_of(named: DeviceURL | IPAddress | None) -> IPAddress | None:
+    """The address of the device that a user named, None where he named none."""
+    return named.host if isinstance(named, DeviceURL) else named
+
+
 def callback_authority(host: str | None, port: int) -> tuple[IPAddress, int] | None:
     """What devices are to call where the host's own address cannot be reached by them (Q173); None for the usual way.
 
