@@ -19,6 +19,7 @@ from txigd.cli import arguments
 from txigd.cli.commands import COMMANDS
 from txigd.service import Options
 from txigd.testing import FAULTS, SimulatedGateway
+from txigd.testing.quirks import NOT_PLAYED
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 FENCE = re.compile(r"(?P<before>[^\n]*)\n```(?P<language>\w+)\n(?P<text>.*?)^```$", re.S | re.M)
@@ -243,6 +244,12 @@ class OperationsTests(SynchronousTestCase):
         page = (ROOT / "docs/testing-your-app.md").read_text(encoding="utf-8")
         for word, says in (*FAULTS.items(), *SimulatedGateway.profiles().items()):
             self.assertIn(f"| `{word}` | {says} |", page)
+
+    def test_what_is_not_played_is_told_with_the_reason(self):
+        page = (ROOT / "docs/testing-your-app.md").read_text(encoding="utf-8")
+        _, _, table = page.partition("| not played | because |\n|---|---|\n")
+        rows = [row.strip("| ").split(" | ") for row in table.partition("\n\n")[0].splitlines()]
+        self.assertEqual([tuple(row) for row in rows], list(NOT_PLAYED.items()))
 
 
 class CommandLineTests(SynchronousTestCase):

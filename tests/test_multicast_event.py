@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import example, given, settings
@@ -11,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txigd.errors import BadMessage
 from txigd.limits import EVENT_OCTETS, EVENT_PUBLISHERS, EVENT_REPEAT_SECONDS, EVENT_REPEATS
 from txigd.upnp.eventing.gena import SEQ_MAX, following
-from txigd.upnp.eventing.multicast_event import LEVELS, MulticastEvent, Repeats, parse, read_sealed
+from txigd.upnp.eventing.multicast_event import LEVELS, MulticastEvent, Repeats, parse, read_sealed, write
 
 SAMPLE = (Path(__file__).with_name("messages") / "gena-multicast-notify.http").read_bytes()
 UDN = "uuid:5e0ca1e1-0002-4a11-9d00-02aa55c3d101"
@@ -43,6 +44,14 @@ class ReadingTests(SynchronousTestCase):
                 {"Alarm": "overheat"},
             ),
         )
+
+    def test_Q184_what_is_written_is_the_sample(self) -> None:
+        self.assertEqual(write(parse(SAMPLE), host="239.255.255.246:7900"), SAMPLE)
+        without = event(3)
+        self.assertEqual(
+            parse(write(replace(without, boot_id=None, values={"A": "<&>"}), host="x")).values, {"A": "<&>"}
+        )
+        self.assertNotIn(b"BOOTID", write(replace(without, boot_id=None), host="x"))
 
     def test_Q184_either_version_of_http_and_bare_line_ends(self) -> None:
         for datagram in (

@@ -140,6 +140,17 @@ class AnnouncementTests(AnnouncerCase):
         await self.pause()
         self.assertEqual(self.group.kinds(), {Kind.ALIVE: 10})
 
+    async def test_an_answer_to_a_link_local_address_has_the_zone_of_the_link(self) -> None:
+        gateway = self.gateway(address="::1")
+        boot: Any = gateway._boot
+        (announcer,) = boot.announcers
+        told: list[tuple[str, int]] = []
+        self.patch(announcer._answerer.transport, "write", lambda datagram, to: told.append(to))
+        words = message.search("upnp:rootdevice", host="[FF02::C]:1900", mx=None)
+        for host in ("fe80::7", "2001:db8::7", "fe80::7%lo"):
+            announcer.search_received(words, (host, 50_000), unicast=True)
+        self.assertEqual(told, [("fe80::7%lo", 50_000), ("2001:db8::7", 50_000), ("fe80::7%lo", 50_000)])
+
     async def test_byebye_at_stop(self) -> None:
         gateway = self.gateway(version=1)
         await self.quiet(gateway)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import subprocess
 import sys
 from typing import Any
@@ -12,11 +13,12 @@ from twisted.internet.error import CannotListenError, ConnectError
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import MemoryReactorClock
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from tests.raw_client import Collector, ask, reactor, request
 from tests.test_testing_relay import free_port
+from txigd import ControlPoint
 from txigd.errors import AddressingError, InvalidArgument
 from txigd.testing import Rules, SimulatedGateway
 from txigd.upnp import url
@@ -249,3 +251,62 @@ class MemoryTests(SynchronousTestCase):
     def test_import_installs_no_reactor(self) -> None:
         script = "import sys, txigd.testing; sys.exit('twisted.internet.reactor' in sys.modules)"
         self.assertEqual(subprocess.run([sys.executable, "-c", script], check=False).returncode, 0)
+
+
+class FamilyTests(TestCase):
+    """One gateway at addresses of both families."""
+
+    timeout = 30
+
+    def gateway(self, **options: Any) -> SimulatedGateway:
+        made = SimulatedGateway(reactor, **{"address6": "::1", "ssdp": False, "relay": False, **options})
+        try:
+            made.startService()
+        except CannotListenError as error:
+            raise SkipTest(f"no IPv6 here: {error}") from None
+        self.addCleanup(made.stop)
+        return made
+
+    async def test_the_same_gateway_at_both(self) -> None:
+        gateway = self.gateway(urls="absolute")
+        self.assertEqual(gateway.location6, f"http://[::1]:{gateway.port}/rootDesc.xml")
+        point = ControlPoint(reactor, gateway=gateway.location6)
+        self.addCleanup(point.stop)
+        point.start()
+        router = await point.gateway(timeout=20)
+        self.assertEqual({s.control_url.host for s in router.services if s.control_url}, {ipaddress.ip_address("::1")})
+        told: defer.Deferred[Any] = defer.Deferred()
+        router.device.service("WANIPConnection").observe("ExternalIPAddress", told.callback)
+        self.assertEqual(await told, "11.22.33.44")
+        self.assertEqual({one.peer for one in gateway.requests}, {"::1"})
+        other = ControlPoint(reactor, gateway=gateway.location)
+        self.addCleanup(other.stop)
+        other.start()
+        self.assertEqual((await other.gateway(timeout=20)).udn, router.udn)
+
+    async def test_the_places_stay_after_a_reboot_and_are_free_after_a_stop(self) -> None:
+        gateway = self.gateway()
+        before = gateway.location, gateway.location6
+        await gateway.reboot()
+        self.assertEqual((gateway.location, gateway.location6), before)
+        await gateway.stop()
+        for host in ("127.0.0.1", "::1"):
+            port = reactor.listenTCP(gateway.port, ServerFactory(), interface=host)
+            await port.stopListening()
+
+    async def test_a_port_that_is_taken_at_the_second_address(self) -> None:
+        gateway = self.gateway()
+        await gateway.stop()
+        taken = reactor.listenTCP(gateway.port, ServerFactory(), interface="::1")
+        self.addCleanup(taken.stopListening)
+        self.assertRaises(CannotListenError, gateway.startService)
+        self.assertFalse(gateway.running)
+        await deferLater(reactor, 0)
+        first = reactor.listenTCP(gateway.port, ServerFactory(), interface="127.0.0.1")
+        await first.stopListening()
+
+    def test_addresses_that_do_not_go_together(self) -> None:
+        for address, address6 in (("127.0.0.1", "127.0.0.2"), ("::1", "::2"), ("127.0.0.1", "lo")):
+            with self.assertRaises(InvalidArgument):
+                SimulatedGateway(reactor, address=address, address6=address6)
+        self.assertEqual(SimulatedGateway(reactor).location6, "")

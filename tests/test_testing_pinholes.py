@@ -57,6 +57,19 @@ class PinholeTests(SynchronousTestCase):
         self.refused(704, table.update, unique_id, 60, now=10)
         self.refused(704, table.delete, unique_id)
 
+    def test_Q193_Q194_only_for_the_caller_and_only_its_own(self) -> None:
+        table = PinholeTable()
+        ours, other = "2001:db8::10", "2001:db8::11"
+        unique_id = table.add(replace(WISH, internal_client="2001:0DB8::10"), 60, now=0, caller=ours)
+        self.refused(606, table.add, WISH, 60, now=0, caller=other)
+        self.refused(606, table.update, unique_id, 60, now=0, caller=other)
+        self.refused(606, table.packets, unique_id, caller=other)
+        self.refused(606, table.delete, unique_id, caller=other)
+        self.refused(704, table.delete, unique_id + 1, caller=other)
+        table.update(unique_id, 60, now=0, caller=ours)
+        self.assertEqual(table.packets(unique_id, caller=ours), 0)
+        table.delete(unique_id, caller=ours)
+
     def test_switches(self) -> None:
         for table, code in ((PinholeTable(firewall_enabled=False), 702), (PinholeTable(inbound_allowed=False), 703)):
             self.refused(code, table.add, WISH, 60, now=0)

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from tests.quirk_case import CHANGED, PUBLIC, QuirkCase
+from txigd import ControlPoint
 from txigd.errors import ActionError, NotAGateway
 from txigd.igd.lease_facts import Deleted, MappingState
 from txigd.igd.mapping import PortMapping
@@ -26,6 +27,7 @@ from txigd.testing.quirks.eventing import EVENTING
 from txigd.testing.quirks.http import HTTP
 from txigd.testing.quirks.mappings import MAPPINGS, STATUS
 from txigd.upnp.description.fetch import fetch_service
+from txigd.upnp.remote_service import RemoteService
 
 HOST = ipaddress.IPv4Address("203.0.113.9")
 FOREIGN = "192.0.2.99"
@@ -495,7 +497,7 @@ class StatusTests(Whole):
 class EventingTests(Whole):
     ids = {
         "Q157", "Q158", "Q159", "Q160", "Q161", "Q162", "Q163", "Q164", "Q165", "Q166", "Q167", "Q168", "Q169", "Q170",
-        "Q171", "Q172", "Q174", "Q175", "Q176", "Q177", "Q178", "Q179", "Q180", "Q181", "Q182",
+        "Q171", "Q172", "Q173", "Q174", "Q175", "Q176", "Q177", "Q178", "Q179", "Q180", "Q181", "Q182", "Q184",
     }  # fmt: skip
     learned = {"Q170": "poll"}
 
@@ -559,6 +561,50 @@ class EventingTests(Whole):
             [name for name, state in self.router.eventing.items() if state == "refused"], ["Layer3Forwarding:1"]
         )
 
+    async def test_Q173_it_is_said_and_polled(self) -> None:
+        await self.find("Q173")
+        await self.rest(10)
+        said = [problem for remote in self.router.device.services for problem in remote.problems]
+        self.assertTrue([problem for problem in said if "callback port" in problem], said)
+        await self.all_of_it(by="poll")
+
+    async def observed(self, quirk: str, *, read: bool) -> tuple[RemoteService, list[object]]:
+        """The connection's service, and what is told of its address by events: one change, beside the first one.
+
+        :param read: whether the service's own description was read before.
+        """
+        await self.play(quirk).start()
+        self.point = ControlPoint(self.reactor, links=["lo"], gateway=self.device.location, events=False)
+        self.addCleanup(self.point.stop)
+        self.point.start()
+        service = (await self.point.gateway(timeout=30)).device.service(WAN)
+        if read:
+            await service.description()
+        told: list[object] = []
+        service.observe("ExternalIPAddress", told.append)
+        await self.rest(3)
+        self.device.change_address(CHANGED)
+        await self.rest(3)
+        return service, told
+
+    async def test_Q184_what_comes_both_ways_is_told_once(self) -> None:
+        service, told = await self.observed("Q184", read=True)
+        self.assertEqual((service.eventing, told), ("subscribed", [PUBLIC, CHANGED]))
+        assert self.point.multicast is not None
+        self.assertGreater(self.point.multicast.counters.get("repeat", 0), 0, "a copy of what was heard")
+
+    async def test_Q184_the_whole(self) -> None:
+        await self.find("Q184")
+        await self.all_of_it()
+
+    async def test_Q184b_heard_without_a_subscription(self) -> None:
+        service, told = await self.observed("Q184b", read=False)
+        self.assertEqual((service.eventing, told, self.seen("SUBSCRIBE")), ("multicast", [CHANGED], []))
+
+    async def test_Q184b_the_whole(self) -> None:
+        await self.find("Q184b")
+        await self.all_of_it(by="poll")
+
     async def test_Q181_the_stop_is_not_held_up(self) -> None:
         await self.find("Q181")
         await self.settled()
@@ -578,7 +624,7 @@ class EventingTests(Whole):
 
 
 class FirewallTests(QuirkCase):
-    """The actions of the IPv6 firewall, asked over IPv4; Q197 is in test_testing_quirks_ssdp.py."""
+    """The actions of the IPv6 firewall, asked over IPv4; what takes IPv6 is in test_testing_quirks_ssdp.py."""
 
     def proxy(self) -> Any:
         return self.router.service("WANIPv6FirewallControl")

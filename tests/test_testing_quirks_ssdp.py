@@ -1,6 +1,7 @@
 """Each SSDP quirk and each model that the simulated gateway plays, met by a control point in a network namespace.
 
-All stories run in one process there, see tests/ssdp_stories.py; each test here looks at the end of one of them.
+The stories run in one process there, see tests/ssdp_stories.py, and in another tests/family_stories.py, where they take
+IPv6 multicast or both families; each test here looks at the end of one of them.
 """
 
 from __future__ import annotations
@@ -12,11 +13,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests import ssdp_stories
+from tests import family_stories, ssdp_stories
 from tests.test_discovery_namespaces import UNSHARE, reason_to_skip
-from txigd.testing.profiles import PROFILES
-from txigd.testing.quirks.announcing import ANNOUNCING
-from txigd.testing.quirks.searching import SEARCHING
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = """
@@ -26,25 +24,23 @@ exec "$0" -m tests.ssdp_stories
 """
 
 
-class StoryTests(SynchronousTestCase):
-    ids = {
-        "Q001", "Q002", "Q003", "Q004", "Q005", "Q006", "Q009", "Q010", "Q011", "Q012", "Q016", "Q017", "Q018", "Q019",
-        "Q020", "Q021", "Q022", "Q023", "Q024", "Q025", "Q026", "Q027", "Q028", "Q029", "Q030", "Q031", "Q032", "Q033",
-        "Q034", "Q035", "Q036", "Q037", "Q038", "Q039", "Q040", "Q041", "Q042", "Q069", "Q070", "Q072", "Q197",
-    }  # fmt: skip
-    ends: dict[str, str] = {}
+class StoryCase(SynchronousTestCase):
+    """``script`` makes the network and tells the stories; ``ends`` keeps how each of them ended."""
+
+    script: str
+    ends: dict[str, str]
     skipped: str | None = ""
 
     def setUp(self) -> None:
-        if StoryTests.skipped == "":
-            StoryTests.skipped = reason_to_skip()
-        if StoryTests.skipped:
-            raise SkipTest(StoryTests.skipped)
+        if StoryCase.skipped == "":
+            StoryCase.skipped = reason_to_skip()
+        if StoryCase.skipped:
+            raise SkipTest(StoryCase.skipped)
 
     def end(self, identifier: str) -> None:
         if not self.ends:
             done = subprocess.run(
-                [*UNSHARE, "sh", "-eu", "-c", SCRIPT, sys.executable],
+                [*UNSHARE, "sh", "-eu", "-c", self.script, sys.executable],
                 cwd=ROOT,
                 capture_output=True,
                 text=True,
@@ -56,9 +52,27 @@ class StoryTests(SynchronousTestCase):
         self.assertEqual(self.ends.get(identifier, "never told"), "")
 
 
-def _test(identifier: str) -> None:
-    setattr(StoryTests, f"test_{identifier.replace('-', '_')}", lambda self: self.end(identifier))
+class StoryTests(StoryCase):
+    script = SCRIPT
+    ends: dict[str, str] = {}
+    ids = {
+        "Q001", "Q002", "Q003", "Q004", "Q005", "Q006", "Q009", "Q010", "Q011", "Q012", "Q016", "Q017", "Q018", "Q019",
+        "Q020", "Q021", "Q022", "Q023", "Q024", "Q025", "Q026", "Q027", "Q028", "Q029", "Q030", "Q031", "Q032", "Q033",
+        "Q034", "Q035", "Q036", "Q037", "Q038", "Q039", "Q040", "Q041", "Q042", "Q069", "Q070", "Q072", "Q197",
+    }  # fmt: skip
 
 
-for _identifier in (*SEARCHING, *ANNOUNCING, *ssdp_stories.EXTRA, *PROFILES):
-    _test(_identifier)
+class FamilyTests(StoryCase):
+    script = family_stories.SCRIPT
+    ends: dict[str, str] = {}
+    ids = {"Q008", "Q013", "Q193", "Q194", "Q199"}
+
+
+def _test(case: type[StoryCase], identifier: str) -> None:
+    setattr(case, f"test_{identifier.replace('-', '_')}", lambda self: self.end(identifier))
+
+
+for _identifier in ssdp_stories.TOLD:
+    _test(StoryTests, _identifier)
+for _identifier in family_stories.STORIES:
+    _test(FamilyTests, _identifier)

@@ -7,6 +7,7 @@ Sources: UDA 1.0-1.1 section 1, UDA 2.0 annex A, IGD:2 (byebye before the first 
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from txigd.testing import ssdp_sockets
 from txigd.testing.quirks import Played
 from txigd.testing.tree import Tree
 from txigd.upnp.discovery import message
-from txigd.upnp.url import IPAddress
+from txigd.upnp.url import IPAddress, with_zone
 
 _log: Final = log.logger("txigd.testing")
 START_SECONDS: Final = (0.0, 0.25)  # the whole set is sent twice, as by miniupnpd
@@ -85,6 +86,8 @@ class Announcer:
         self._notify_seconds = notify_seconds
         self._answer_seconds = answer_seconds
         self._random = random
+        site_only = "site-local group only" in self._played.traits
+        self._groups = ssdp_sockets.groups(address, site_only=site_only)
         self._ports: list[Any] = []
         self._calls: set[Any] = set()
         self._sender: _Listener | None = None
@@ -111,7 +114,7 @@ class Announcer:
             )
         if "no multicast" in self._played.traits:
             return
-        for group in ssdp_sockets.groups(self._address):
+        for group in self._groups:
             made = partial(ssdp_sockets.listening, group, link=self._link, link_index=link_index, port=port)
             self._adopt(made, unicast=False)
 
@@ -193,7 +196,7 @@ class Announcer:
         if "no multicast" in self._played.traits:
             return
         pairs = self._tree().announcements()
-        for group in ssdp_sockets.groups(self._address):
+        for group in self._groups:
             host = ssdp_sockets.host_field(group, self._port)
             batch = self._played.sends(written(target, udn, host) for target, udn in pairs)
             self._send(batch, (str(group), self._port))
@@ -226,6 +229,8 @@ class Announcer:
             return
         if not pairs or not self._ports or len(self._calls) > SIMULATED_ANSWERS:  # no ports: closing, but still heard
             return
+        zoned = str(with_zone(ipaddress.ip_address(sender[0].partition("%")[0]), self._link))
+        sender = (zoned, sender[1])  # who searches from a link-local address is to be reached from any of ours
         if unicast:
             self._answer(pairs, sender)
         elif search.mx is not None:  # a multicast search without MX is to be ignored

@@ -6,6 +6,7 @@ port is carried to its internal client. Made for tests and demonstrations; not a
 
 from __future__ import annotations
 
+import ipaddress
 import uuid
 from collections import deque
 from collections.abc import Collection, Mapping
@@ -48,6 +49,7 @@ class SimulatedGateway(Service):
     :param address: where the gateway lives, of either family, a link-local one with its zone; ``""`` takes the first
         IPv4 address of ``link``.
     :param link: the interface on which it is announced.
+    :param address6: an IPv6 address where it lives as well, beside an IPv4 ``address``; empty for none.
     :param http_port: of descriptions and control; 0 for any.
     :param external_ip: what it says its WAN address is.
     :param wan_address: where mapped ports are opened, an address of this host. ``"127.0.0.2"`` (Linux) keeps them apart
@@ -85,8 +87,8 @@ class SimulatedGateway(Service):
     :param other_port: a second TCP port, 0 for any; None for no such unless a quirk or a model needs it.
     :param quirks: ids of :data:`txigd.testing.QUIRKS`: habits of real gateways; or such of one's own making. What they
         set goes before other arguments.
-    :raises InvalidArgument: for a version, connection or quirk that there is not, and for quirks that contradict each
-        other.
+    :raises InvalidArgument: for a version, connection or quirk that there is not, for quirks that contradict each
+        other, and for an ``address6`` that is none.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class SimulatedGateway(Service):
         version: int = 2,
         address: str = "127.0.0.1",
         link: str = "lo",
+        address6: str = "",
         http_port: int = 0,
         external_ip: str = "11.22.33.44",
         wan_address: str = "127.0.0.1",
@@ -162,6 +165,7 @@ class SimulatedGateway(Service):
         self._setup = Setup(
             address=address,
             link=link,
+            address6=_second(address, address6),
             ssdp_port=ssdp_port if ssdp else 0,
             notify_seconds=notify_seconds,
             answer_seconds=answer_seconds,
@@ -238,6 +242,11 @@ class SimulatedGateway(Service):
         return self._last.location if self._last else ""
 
     @property
+    def location6(self) -> str:
+        """The same at ``address6``; empty where it does not live there, or before the first start."""
+        return self._last.locations[-1] if self._last and self._setup.address6 else ""
+
+    @property
     def boot_id(self) -> int:
         """BOOTID.UPNP.ORG."""
         return self._last.boot_id if self._last else self._next_boot_id
@@ -265,8 +274,7 @@ class SimulatedGateway(Service):
     @property
     def problems(self) -> tuple[str, ...]:
         """What does not work, as sentences: sockets and ports that could not be opened."""
-        announcer = self._boot.announcer if self._boot else None
-        found = list(announcer.problems) if announcer else []
+        found = self._boot.problems if self._boot else []
         if self._relay is not None:
             found += [f"{key[2]} port {key[1]}: {text}" for key, text in self._relay.problems.items()]
         return tuple(found)
@@ -430,13 +438,13 @@ class SimulatedGateway(Service):
 
     def announce(self) -> None:
         """Send all announcements now."""
-        if self._boot is not None and self._boot.announcer is not None:
-            self._boot.announcer.alive()
+        for announcer in self._boot.announcers if self._boot else ():
+            announcer.alive()
 
     def say_goodbye(self) -> None:
         """Send byebye now, without leaving."""
-        if self._boot is not None and self._boot.announcer is not None:
-            self._boot.announcer.byebye()
+        for announcer in self._boot.announcers if self._boot else ():
+            announcer.byebye()
 
     def update(self, *, silent: bool = False) -> None:
         """Make a changed state true: relay, events, timers. ``silent``: nobody is told."""
@@ -481,6 +489,19 @@ class SimulatedGateway(Service):
     def _tick(self) -> None:
         self._timer = None
         self.update()
+
+
+def _second(address: str, address6: str) -> str:
+    """``address6``, if it may stand beside the other one."""
+    try:
+        fits = not address6 or (
+            ipaddress.ip_address(address6).version == 6 and (not address or ipaddress.ip_address(address).version == 4)
+        )
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InvalidArgument(f"address6 {address6!r}: write an IPv6 address, beside an IPv4 one")
+    return address6
 
 
 def _refusals(refuse: Collection[str] | Mapping[str, Fault]) -> Mapping[str, Fault]:

@@ -126,30 +126,36 @@ def _add_pinhole(state: State, call: Call) -> Outputs:
         call.text("RemoteHost").strip(),
         call.number("RemotePort"),
     )
-    caller = call.caller if state.rules.secure else None
+    caller = _checked(state, call)
     return {"UniqueID": state.pinholes.add(wanted, call.number("LeaseTime"), now=call.now, caller=caller)}
+
+
+def _checked(state: State, call: Call) -> str | None:
+    """Whose pinholes may be touched; None for everybody's (Q193, Q194)."""
+    return call.caller if state.rules.secure else None
 
 
 @does((FIREWALL,), "UpdatePinhole")
 def _update_pinhole(state: State, call: Call) -> Outputs:
-    state.pinholes.update(call.number("UniqueID"), call.number("NewLeaseTime"), now=call.now)
+    caller = _checked(state, call)
+    state.pinholes.update(call.number("UniqueID"), call.number("NewLeaseTime"), now=call.now, caller=caller)
     return {}
 
 
 @does((FIREWALL,), "DeletePinhole")
 def _delete_pinhole(state: State, call: Call) -> Outputs:
-    state.pinholes.delete(call.number("UniqueID"))
+    state.pinholes.delete(call.number("UniqueID"), caller=_checked(state, call))
     return {}
 
 
 @does((FIREWALL,), "GetPinholePackets")
 def _packets(state: State, call: Call) -> Outputs:
-    return {"PinholePackets": state.pinholes.packets(call.number("UniqueID"))}
+    return {"PinholePackets": state.pinholes.packets(call.number("UniqueID"), caller=_checked(state, call))}
 
 
 @does((FIREWALL,), "CheckPinholeWorking")
 def _check_pinhole(state: State, call: Call) -> Outputs:
-    if not state.pinholes.packets(call.number("UniqueID")):
+    if not state.pinholes.packets(call.number("UniqueID"), caller=_checked(state, call)):
         raise call.refusal(709)  # nothing was sent, so nothing can be said
     return {"IsWorking": True}
 

@@ -71,34 +71,41 @@ class PinholeTable:
                 self._pinholes[self._last_id] = stored
                 return self._last_id
 
-    def update(self, unique_id: int, lease: int, *, now: float) -> None:
-        """UpdatePinhole. :raises ActionError: 600, 702, 703, 704."""
-        pinhole = self.get(unique_id)
+    def update(self, unique_id: int, lease: int, *, now: float, caller: str | None = None) -> None:
+        """UpdatePinhole. :raises ActionError: 600, 606, 702, 703, 704."""
+        pinhole = self.get(unique_id, caller)
         if not 1 <= lease <= LONGEST_LEASE:
             raise SERVICE.refusal(600)
         self._pinholes[unique_id] = replace(pinhole, expires=now + lease)
 
-    def delete(self, unique_id: int) -> None:
-        """DeletePinhole. :raises ActionError: 702, 703, 704."""
-        self.get(unique_id)
+    def delete(self, unique_id: int, *, caller: str | None = None) -> None:
+        """DeletePinhole. :raises ActionError: 606, 702, 703, 704."""
+        self.get(unique_id, caller)
         del self._pinholes[unique_id]
         self._packets.pop(unique_id, None)
 
-    def get(self, unique_id: int) -> Pinhole:
-        """The pinhole. :raises ActionError: 702, 703, 704."""
+    def get(self, unique_id: int, caller: str | None = None) -> Pinhole:
+        """The pinhole.
+
+        :param caller: the address that asks; somebody else's pinhole is refused with 606 (Q194). None: not checked.
+        :raises ActionError: 606, 702, 703, 704.
+        """
         self._check_switches()
         if unique_id not in self._pinholes:
             raise SERVICE.refusal(704)
-        return self._pinholes[unique_id]
+        found = self._pinholes[unique_id]
+        if caller is not None and not _is_own(found, caller):
+            raise SERVICE.refusal(606)
+        return found
 
     def count(self, unique_id: int, packets: int) -> None:
         """So many packets came through. :raises ActionError: 702, 703, 704."""
         self.get(unique_id)
         self._packets[unique_id] = (self.packets(unique_id) + packets) % _UI4
 
-    def packets(self, unique_id: int) -> int:
-        """GetPinholePackets: how many came through so far, a ui4. :raises ActionError: 702, 703, 704."""
-        self.get(unique_id)
+    def packets(self, unique_id: int, *, caller: str | None = None) -> int:
+        """GetPinholePackets: how many came through so far, a ui4. :raises ActionError: 606, 702, 703, 704."""
+        self.get(unique_id, caller)
         return self._packets.get(unique_id, 0)
 
     def expire(self, now: float) -> None:
@@ -135,9 +142,13 @@ class PinholeTable:
             return 600
         if not 1 <= lease <= LONGEST_LEASE:
             return 600
-        if caller is not None and (wanted.internal_client != caller or wanted.internal_port < 1024):
+        if caller is not None and (not _is_own(wanted, caller) or wanted.internal_port < 1024):
             return 606
         return 0
+
+
+def _is_own(pinhole: Pinhole, caller: str) -> bool:
+    return ipaddress.ip_address(pinhole.internal_client) == ipaddress.ip_address(caller)
 
 
 def _is_ipv6(text: str) -> bool:

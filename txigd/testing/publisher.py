@@ -1,16 +1,15 @@
 """The publisher's side of eventing: subscriptions, their rules, and the delivery of events. Thin.
 
-Knows services by name and values as text, not what they mean. One NOTIFY per subscription is in flight at a time, each
+Knows services by key and values as text, not what they mean. One NOTIFY per subscription is in flight at a time, each
 on a connection of its own; nothing is moderated and nothing is dropped but by an over-full queue.
 Sources: UDA 1.0-2.0 section 4, the 2020 rule about CALLBACK.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -51,9 +50,10 @@ class Publisher:
     """All subscriptions of one gateway.
 
     :param clock: tells the time and makes the timers.
-    :param address: the gateway's address; NOTIFYs come from it.
+    :param addresses: those of the gateway, one of a family; NOTIFYs come from the one of the callback's family.
     :param granted_seconds: what every subscription is granted; None for what was asked.
     :param played: the habits of this gateway.
+    :param multicast: sends an event to the multicast groups as well: the service and the values (Q184).
     """
 
     def __init__(
@@ -62,17 +62,18 @@ class Publisher:
         clock: Any,
         faults: Faults,
         *,
-        address: str,
+        addresses: Collection[IPAddress],
         granted_seconds: int | None = None,
         played: Played | None = None,
+        multicast: Callable[[str, Mapping[str, str]], None] = lambda service, values: None,
     ) -> None:
         self._played = played or Played()
         self._traits = self._played.traits
         self._reactor = reactor
         self._clock = clock
         self._faults = faults
-        self._address = address
-        self._zone = getattr(ipaddress.ip_address(address), "scope_id", None) or ""
+        self._addresses = {address.version: address for address in addresses}
+        self._multicast = multicast
         self._granted_seconds = granted_seconds
         self._subscriptions: dict[str, Subscription] = {}
         self._sent: dict[str, dict[str, str]] = {}
@@ -143,6 +144,7 @@ class Publisher:
         self._sent[service] = dict(values)
         if not changed or not before or silent:
             return
+        self._multicast(service, changed)
         for subscription in self.subscribers:
             if subscription.service == service:
                 self._queue(subscription, changed)
@@ -249,12 +251,13 @@ class Publisher:
         head = "".join(f"{name}: {value}\r\n" for name, value in fields)
         message = f"NOTIFY {url.target} HTTP/1.1\r\n{head}\r\n".encode() + body
         factory = _NotifyFactory(self._played.notify(message))
+        address = self._addresses[url.host.version]  # a subscriber's callback is of the family that it came by
         connector = self._reactor.connectTCP(
-            str(with_zone(url.host, self._zone)),
+            str(with_zone(url.host, getattr(address, "scope_id", None) or "")),
             url.port,
             factory,
             timeout=HTTP_CONNECT_SECONDS,
-            bindAddress=(self._address, 0),
+            bindAddress=(str(address), 0),
         )
         deadline = self._clock.callLater(SIMULATED_NOTIFY_SECONDS, connector.disconnect)
 

@@ -34,7 +34,8 @@ class Rules:
     :param max_lease: seconds; longer leases are cut to it (Q120); None for what the version allows.
     :param capacity: entries; beyond it ``full_code``.
     :param full_code: what a full table answers: 728, or 501 and 402 as some gateways do (Q125).
-    :param secure: a caller may map only for itself and, in version 2, only ports from 1024 up: 606 (version 1: 718).
+    :param secure: a caller may map only for itself and, in version 2, only ports from 1024 up: 606 (version 1: 718);
+        the same of IPv6 pinholes (Q193), and only its own may be extended and closed (Q194).
     :param overwrites_all: an add replaces whatever stands there, as routers of 2004 do (Q132).
     :param reserved_ports: external ports that the gateway itself needs: 729 (version 1: 718) (Q128).
     :param conflict_below: 718 for every external port below this one (Q123).

@@ -19,9 +19,12 @@ __all__ = ["groups", "host_field", "listening", "speaking"]
 _REACHED: Final[dict[int, tuple[IPAddress, ...]]] = {4: (GROUP_V4,), 6: (GROUP_V6_LINK, GROUP_V6_SITE)}
 
 
-def groups(address: IPAddress) -> tuple[IPAddress, ...]:
-    """The groups that a gateway at this address speaks to and listens to."""
-    return _REACHED[address.version]
+def groups(address: IPAddress, *, site_only: bool = False) -> tuple[IPAddress, ...]:
+    """The groups that a gateway at this address speaks to and listens to.
+
+    :param site_only: not the link-local one, of IPv6 (Q013).
+    """
+    return tuple(group for group in _REACHED[address.version] if not site_only or group != GROUP_V6_LINK)
 
 
 def host_field(group: IPAddress, port: int) -> str:

@@ -74,6 +74,7 @@ class Web:
 
     :param requests: the log, bounded by its maker.
     :param changed: called after each control request, for what the request changed to be made true elsewhere.
+    :param description: the description for a USER-AGENT, a HOST and a path.
     :param authority: tells the hosts and ports of which HOST must name one; None switches that check off.
     :param played: the habits of this gateway.
     """
@@ -90,7 +91,7 @@ class Web:
         *,
         changed: Callable[[], None],
         authority: Callable[[], Collection[str]] | None,
-        description: Callable[[str, str], bytes],
+        description: Callable[[str, str, str], bytes],
         played: Played,
     ) -> None:
         self.requests = requests
@@ -301,8 +302,9 @@ class Web:
 
         def answer() -> Page:
             if path == self._state.tree.description_path or path in self._played.paths:
-                agent = {name.lower(): value for name, value in seen.headers}.get("user-agent", "")
-                return Page(200, self._description(agent, path), _XML)
+                fields = {name.lower(): value for name, value in seen.headers}
+                agent, host = fields.get("user-agent", ""), fields.get("host", "")
+                return Page(200, self._description(agent, host, path), _XML)
             if path in self._played.documents:
                 return Page(200, self._played.documents[path], _XML)
             if path == "/":

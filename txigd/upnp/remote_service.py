@@ -185,7 +185,8 @@ class RemoteService:
         """Call ``callback(value)`` with the value of an evented variable now and each time that it is told.
 
         All observers of a service share one subscription, which begins with the first and ends after the last. A
-        variable that is sent by multicast is heard without one (UDA 1.1 section 4.3).
+        variable that is sent by multicast is heard without one (UDA 1.1 section 4.3); of a service of the standard only
+        where nothing can be subscribed to, or where :meth:`description` was read before.
 
         :param variable: its name in any case; one that the description does not list is told as text.
         :param callback: called in a later reactor turn; one that raises is logged, the others still hear.

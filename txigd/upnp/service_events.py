@@ -171,8 +171,12 @@ class ServiceEvents:
         self._opening.addBoth(done)
 
     async def _open(self) -> None:
-        """The spelling of variables, and whether any is multicast, stand in the description."""
-        await self._service.known()
+        """The spelling of variables, and whether any is multicast, stand in the description.
+
+        The standard's table will do, but where nothing can be subscribed to: then only the service's own tells of
+        multicast.
+        """
+        await (self._service.description() if self._service.service.event_url is None else self._service.known())
         variables = self._variables
         if any(variable.multicast for variable in variables.values()):
             self._unhear = self._service.device.hear_multicast(self._service.service, self._multicast)

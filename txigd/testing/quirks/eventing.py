@@ -1,4 +1,4 @@
-"""Habits of eventing and of the IPv6 firewall (quirks Q157-Q184, Q195-Q200). Pure."""
+"""Habits of eventing and of the IPv6 firewall (quirks Q157-Q184, Q193-Q200). Pure."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ _GRANT: Final = frozenset({"granted seconds"})
 _RENEWAL: Final = frozenset({"renewal"})
 _SUBSCRIBE: Final = frozenset({"SUBSCRIBE"})
 _BODY: Final = frozenset({"property set"})
+_MULTICAST: Final = frozenset({"multicast"})
+_CONNECTION: Final = re.compile(rb"(<serviceType>[^<]*:WAN(?:IP|PPP)Connection:.*?<eventSubURL>)[^<]*(<)", re.DOTALL)
 _VARIABLE: Final = re.compile(rb"(</?)([A-Z][A-Za-z]+)(?=>)")
 
 
@@ -111,6 +113,21 @@ def _unframed(octets: bytes) -> bytes:
     return without(octets, "CONTENT-TYPE", "CONTENT-LENGTH") + b"\0"
 
 
+def _both_ways(document: bytes, scene: Scene) -> bytes:
+    return document.replace(b' sendEvents="yes"', b' sendEvents="yes" multicast="yes"')
+
+
+def _multicast_alone(document: bytes, scene: Scene) -> bytes:
+    """Of a connection service no variable is sent to subscribers."""
+    if b"<name>ConnectionStatus</name>" not in document:
+        return document
+    return document.replace(b' sendEvents="yes"', b' sendEvents="no" multicast="yes"')
+
+
+def _no_subscription(document: bytes, scene: Scene) -> bytes:
+    return _CONNECTION.sub(rb"\1\2", document)
+
+
 def _closed_firewall(state: State, scene: Scene) -> None:
     state.pinholes.inbound_allowed = False
 
@@ -180,6 +197,7 @@ EVENTING: Final[Mapping[str, Quirk]] = MappingProxyType(
             "412 unless CALLBACK is in a private range",
             asked=_subscribing(_public_callback, HTTPStatus.PRECONDITION_FAILED),
         ),
+        "Q173": Quirk("no NOTIFY arrives, as where the callback cannot be reached", faults={"NOTIFY": ("skip", None)}),
         "Q174": Quirk("one NOTIFY that fails ends the subscription for good", traits=frozenset({"drops who failed"})),
         "Q175": Quirk("answers nothing while a NOTIFY waits for its answer", traits=frozenset({"blocks in NOTIFY"})),
         "Q176": Quirk("an undeclared prefix before variables", notify=_set(_prefixed), slots=_BODY),
@@ -206,11 +224,32 @@ EVENTING: Final[Mapping[str, Quirk]] = MappingProxyType(
         ),
         "Q181": Quirk("412 to every UNSUBSCRIBE", faults={"UNSUBSCRIBE": (412, None)}),
         "Q182": Quirk("a reboot voids all subscriptions without a word (as it always does)"),
+        "Q184": Quirk(
+            "changes are sent to the multicast group as well as to subscribers",
+            scpd=_both_ways,
+            traits=frozenset({"multicast events"}),
+            slots=_MULTICAST,
+        ),
+        "Q184b": Quirk(
+            "changes of a connection are sent to the multicast group alone: it has no eventSubURL",
+            scpd=_multicast_alone,
+            description=_no_subscription,
+            traits=frozenset({"multicast events"}),
+            slots=_MULTICAST | {"event URLs"},
+        ),
     }
 )
 
 FIREWALL: Final[Mapping[str, Quirk]] = MappingProxyType(
     {
+        "Q193": Quirk(
+            "606 to a pinhole for another address than the one that asks",
+            rules={"secure": True},
+            options={"version": 2},
+        ),
+        "Q194": Quirk(
+            "606 to the end of a pinhole unless its own address asks", rules={"secure": True}, options={"version": 2}
+        ),
         "Q195": Quirk("402 to a pinhole whose protocol is no number (as it always does)", options={"version": 2}),
         "Q196": Quirk("the firewall lets no pinhole in: 703", options={"version": 2}, setup=_closed_firewall),
         "Q197": Quirk(
@@ -225,6 +264,7 @@ FIREWALL: Final[Mapping[str, Quirk]] = MappingProxyType(
             options={"version": 2},
             faults={"CheckPinholeWorking": (602, None)},
         ),
+        "Q199": Quirk("no action lists pinholes (as it always does)", options={"version": 2}),
         "Q200": Quirk("no pinhole lives longer than a day (as it always does)", options={"version": 2}),
     }
 )

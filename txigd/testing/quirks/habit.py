@@ -24,6 +24,7 @@ TRAITS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "answers from another port": "answers to searches leave from a socket of their own",
         "no multicast": "nothing is announced and no multicast search is heard",
+        "site-local group only": "of the IPv6 groups only the site-local one is listened to and spoken to",
         "silent departure": "no byebye at a stop, and a reboot always brings another port",
         "byebye storm": "says byebye once a second although it stays",
         "stays open": "the connection is left open behind the reply",
@@ -41,6 +42,7 @@ TRAITS: Final[Mapping[str, str]] = MappingProxyType(
         "random port": "every boot has another port",
         "other port": "a second port is listened on",
         "events at control": "SUBSCRIBE is taken at control URLs",
+        "multicast events": "changes are sent to the multicast groups of eventing as well",
         "speaks any version": "services answer to every version of their type",
     }
 )

@@ -10,7 +10,9 @@ from typing import Final
 from txigd.testing.quirks.habit import Quirk, Scene, with_value
 
 _ST: Final = re.compile(rb"\r\nST[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_HOST: Final = re.compile(rb"\r\nHOST[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _CROWD: Final = 50
+_TOGETHER_MS: Final = 250  # searches of both families within this time confuse the gateway of Q008
 _RENDERER: Final = b"urn:schemas-upnp-org:device:MediaRenderer:1"
 
 
@@ -56,6 +58,25 @@ def _exact(search: bytes, unicast: bool, scene: Scene) -> bool:
     names = re.findall(rb"\r\n([^:\r\n]+):", search)
     upper = all(name == name.upper() for name in names)
     return upper and b'\r\nMAN: "ssdp:discover"\r\n' in search and search.endswith(b"\r\n\r\n")
+
+
+def _family(search: bytes) -> str:
+    """The family that a search came over, by its HOST."""
+    found = _HOST.search(search)
+    return "v6" if found and found[1].startswith(b"[") else "v4"
+
+
+def _noted(search: bytes, unicast: bool, scene: Scene) -> bool:
+    scene.memory[f"last over {_family(search)}"] = round(scene.now() * 1000)
+    return True
+
+
+def _mixed_up(batch: list[bytes], scene: Scene) -> list[bytes]:
+    """While searches of both families are under way at once, answers end in the middle of their LOCATION."""
+    v4, v6 = (scene.memory.get(f"last over {family}") for family in ("v4", "v6"))
+    if v4 is None or v6 is None or abs(v4 - v6) > _TOGETHER_MS:
+        return batch
+    return [re.sub(rb"(\r\nLOCATION: http://).*", rb"\1", d, flags=re.S) if is_answer(d) else d for d in batch]
 
 
 def _crowd(batch: list[bytes], scene: Scene) -> list[bytes]:
@@ -106,6 +127,11 @@ SEARCHING: Final[Mapping[str, Quirk]] = MappingProxyType(
             "hears no multicast and announces nothing; a unicast search is answered",
             traits=frozenset({"no multicast"}),
         ),
+        "Q008": Quirk(
+            "answers are broken where searches over IPv4 and IPv6 come at the same time (at addresses of both)",
+            hears=_noted,
+            sends=_mixed_up,
+        ),
         "Q009": Quirk(
             "answers searches from another port than the one they came to",
             traits=frozenset({"answers from another port"}),
@@ -113,5 +139,9 @@ SEARCHING: Final[Mapping[str, Quirk]] = MappingProxyType(
         "Q010": Quirk("fifty media devices answer each search first", sends=_crowd),
         "Q011": Quirk("malformed and binary datagrams come before each good one", sends=_garbage),
         "Q012": Quirk("a camera with a dead LOCATION answers whatever is searched for", sends=_camera),
+        "Q013": Quirk(
+            "at an IPv6 address only the site-local group is heard and spoken to",
+            traits=frozenset({"site-local group only"}),
+        ),
     }
 )

@@ -10,11 +10,15 @@ import re
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final
 
 from txigd.errors import BadMessage, NotificationRefused
 from txigd.limits import (
     CALLBACK_HEADER_OCTETS,
+    EVENT_GROUP_V4,
+    EVENT_GROUP_V6_LINK,
+    EVENT_GROUP_V6_SITE,
     EVENT_OCTETS,
     EVENT_PUBLISHERS,
     EVENT_REPEAT_SECONDS,
@@ -23,9 +27,10 @@ from txigd.limits import (
     USN_OCTETS,
 )
 from txigd.upnp.discovery.message import normal_udn, usn_type
-from txigd.upnp.eventing.gena import NT_EVENT, NTS_CHANGE, SEQ_MAX, read_values
+from txigd.upnp.eventing.gena import NT_EVENT, NTS_CHANGE, SEQ_MAX, propertyset, read_values
 from txigd.upnp.eventing.request import RequestHead, read_head
 
+GROUPS: Final = tuple(map(ip_address, (EVENT_GROUP_V4, EVENT_GROUP_V6_LINK, EVENT_GROUP_V6_SITE)))
 GENERAL: Final = "upnp:/general"
 LEVELS: Final = ("upnp:/emergency", "upnp:/fault", "upnp:/warning", "upnp:/info", "upnp:/debug", GENERAL)
 
@@ -115,6 +120,28 @@ def parse(datagram: bytes) -> MulticastEvent:
     :raises BadMessage: as :func:`read_sealed`, and ``xml``.
     """
     return read_sealed(datagram).open()
+
+
+def write(event: MulticastEvent, *, host: str) -> bytes:
+    """The datagram of an event as its publisher sends it (UDA 1.1 section 4.3.3).
+
+    :param host: HOST, the group and its port.
+    """
+    body = propertyset(event.values)
+    fields = [
+        ("HOST", host),
+        ("CONTENT-TYPE", 'text/xml; charset="utf-8"'),
+        ("USN", f"{event.udn}::{event.service_type}"),
+        ("SVCID", event.service_id),
+        ("NT", NT_EVENT),
+        ("NTS", NTS_CHANGE),
+        ("SEQ", f"{event.seq:d}"),
+        ("LVL", event.level),
+        *([] if event.boot_id is None else [("BOOTID.UPNP.ORG", f"{event.boot_id:d}")]),
+        ("CONTENT-LENGTH", f"{len(body):d}"),
+    ]
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    return f"NOTIFY * HTTP/1.0\r\n{head}\r\n".encode() + body
 
 
 def _only(head: RequestHead, name: str) -> str:

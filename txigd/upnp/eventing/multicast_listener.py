@@ -11,8 +11,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import ip_address
-from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -25,14 +23,10 @@ from txigd.upnp.discovery.message import normal_udn
 from txigd.upnp.discovery.ports import OpenSocket, Ports
 from txigd.upnp.discovery.sockets import Endpoint
 from txigd.upnp.discovery.sources import Sources
+from txigd.upnp.eventing.multicast_event import GROUPS as GROUPS
 from txigd.upnp.eventing.multicast_event import MulticastEvent, Repeats, read_sealed
 from txigd.upnp.url import IPAddress, unmapped
 
-GROUPS: Final = (
-    ip_address(limits.EVENT_GROUP_V4),
-    ip_address(limits.EVENT_GROUP_V6_LINK),
-    ip_address(limits.EVENT_GROUP_V6_SITE),
-)
 OnEvent = Callable[[MulticastEvent], object]
 _Key = tuple[str, str]
 _log = log.logger("txigd.multicast")
