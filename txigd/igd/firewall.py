@@ -36,6 +36,7 @@ from txigd.upnp.description.fetch import fetch_description
 from txigd.upnp.http import Exchange
 from txigd.upnp.own_addresses import OwnAddress, own_addresses, stable_address
 from txigd.upnp.remote_device import RemoteDevice
+from txigd.upnp.remote_service import RemoteService
 from txigd.upnp.url import DeviceURL, without_zone
 
 _log = log.logger("txigd.firewall")
@@ -139,6 +140,14 @@ class Firewall:
         """Whether this host has the address now, as far as the system tells."""
         own = self._own()
         return own is None or any(one.address == address and one.is_usable for one in own)
+
+    def evented(self) -> RemoteService | None:
+        """The service as a tree of the gateway shows it with an event URL; None where none does (Q197)."""
+        for device in self._family():
+            for remote in device.services:
+                if remote.service.name == SERVICE and remote.service.event_url is not None:
+                    return remote
+        return None
 
     def forget(self) -> None:
         """The gateway was described again: look its firewall up afresh."""

@@ -17,6 +17,7 @@ from txigd.errors import ActionError, ActionNotOffered, ExchangeError, ExchangeT
 from txigd.igd.books import Books
 from txigd.igd.connection import Connection
 from txigd.igd.firewall import Firewall
+from txigd.igd.firewall_events import FirewallEvents
 from txigd.igd.link import TrafficMeter
 from txigd.igd.link_config import LINK_CONFIGS, LinkConfig, read_link_config
 from txigd.igd.mappings import Mappings
@@ -83,6 +84,7 @@ class Gateway:
         self.mappings = Mappings(clock, host_id, books=self._books, random=random)
         self.pinholes = Pinholes(clock, books=self._books, random=random)
         self.firewall = firewall
+        self._firewall_events = FirewallEvents(self.pinholes, firewall) if firewall is not None and events else None
         self._observed: dict[str, tuple[RemoteService, Callable[[], None]]] = {}
         self._last: dict[str, dict[str, Any]] = {}
         self._recheck: IDelayedCall | None = None
@@ -131,7 +133,8 @@ class Gateway:
     @property
     def eventing(self) -> dict[str, str]:
         """State of the event subscription of each service: subscribing, subscribed, refused, failed or stopped."""
-        return {name: remote.eventing for name, (remote, _) in self._observed.items()}
+        told = {name: remote.eventing for name, (remote, _) in self._observed.items()}
+        return told if self._firewall_events is None else {**told, **self._firewall_events.eventing}
 
     # -- what it does --------------------------------------------------------------------------------------------------
     def external_ip(self, timeout: float = ANSWER_SECONDS) -> Deferred[ipaddress.IPv4Address | None]:
@@ -223,6 +226,8 @@ class Gateway:
             self.firewall.forget()
             self.pinholes.attach(self.firewall)
         self._subscribe()
+        if self._firewall_events is not None:
+            self._firewall_events.begin()
         self.device.resubscribe()
 
     def verify(self) -> None:
@@ -239,6 +244,8 @@ class Gateway:
         """The gateway is gone and may come back: observers and wanted mappings stay."""
         self.wan.lost()
         self._quiet()
+        if self._firewall_events is not None:
+            self._firewall_events.end()
         self.mappings.detach(reason)
         self.pinholes.detach(reason)
 

@@ -96,6 +96,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
     def _unfit(self, place: PlaceT) -> StatusT | None:
         """The status that says why nothing can be held there; None where it can."""
         return None
+        self._doubted = False
 
     def _new_lease(self, place: PlaceT) -> LeaseT:
         """A machine for this place."""
@@ -220,6 +221,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         if self._running is not None:
             self._running.cancel()
         self._finish()
+            self._doubted = True
 
     # -- inside ------------------------------------------------------------------------------------------------------
     def _let_go(self, result: object) -> None:
@@ -258,7 +260,10 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
             await self._step(place, lease, command)
 
     async def _step(self, place: PlaceT, lease: LeaseT, command: Any) -> None:
+                self._doubted = False
         try:
+                if self._doubted:  # what was under way may have been answered before that
+                    lease.recheck(self._clock.seconds())
             fact = await self._carry_out(place, lease, command)
         except CancelledError:
             raise
