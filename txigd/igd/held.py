@@ -88,6 +88,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         self._waiting = wait_for is not None
         self._running: Deferred[None] | None = None
         self._sleep: Deferred[None] | None = None
+        self._doubted = False
         self._gone: list[Deferred[None]] = []
         if wait_for is not None:
             wait_for.addBoth(self._let_go)
@@ -96,7 +97,6 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
     def _unfit(self, place: PlaceT) -> StatusT | None:
         """The status that says why nothing can be held there; None where it can."""
         return None
-        self._doubted = False
 
     def _new_lease(self, place: PlaceT) -> LeaseT:
         """A machine for this place."""
@@ -213,6 +213,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
     def recheck(self) -> None:
         """Look soon whether it is still there."""
         if self._lease is not None:
+            self._doubted = True
             self._lease.recheck(self._clock.seconds())
             self._wake()
 
@@ -221,7 +222,6 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         if self._running is not None:
             self._running.cancel()
         self._finish()
-            self._doubted = True
 
     # -- inside ------------------------------------------------------------------------------------------------------
     def _let_go(self, result: object) -> None:
@@ -252,7 +252,10 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
             if isinstance(command, Rest):
                 await self._rest(max(0.0, command.until - self._clock.seconds()))
             else:
+                self._doubted = False
                 await self._step(place, lease, command)
+                if self._doubted:  # what was under way may have been answered before that
+                    lease.recheck(self._clock.seconds())
         self._finish()
 
     async def _farewell(self, place: PlaceT, lease: LeaseT) -> None:
@@ -260,10 +263,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
             await self._step(place, lease, command)
 
     async def _step(self, place: PlaceT, lease: LeaseT, command: Any) -> None:
-                self._doubted = False
         try:
-                if self._doubted:  # what was under way may have been answered before that
-                    lease.recheck(self._clock.seconds())
             fact = await self._carry_out(place, lease, command)
         except CancelledError:
             raise
