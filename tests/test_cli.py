@@ -13,7 +13,8 @@ from twisted.internet.defer import inlineCallbacks
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.child import ALONE, NO_NETWORK, ROOT, TXIGD, Child, namespace_or_skip, own_loopback, reactor
-from txigd.cli import arguments, commands, main, report
+from txigd.cli import arguments, commands, next_steps, report
+from txigd.errors import AddressingError, HTTPStatusError, MappingConflict
 from txigd.testing import WAN_ADDRESS, SimulatedGateway
 
 
@@ -133,9 +134,15 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(len(report.printable("x" * 1000)), 120)
 
     def test_next_steps(self):
-        self.assertIn("--gateway", main.next_step(None))
-        self.assertIn("--gateway URL", main.next_step("192.168.1.1"))
-        self.assertIn("txigd discover", main.next_step("http://192.168.1.1/x.xml"))
+        self.assertIn("--gateway", next_steps.after_no_gateway(None))
+        self.assertIn("--gateway URL", next_steps.after_no_gateway("192.168.1.1"))
+        self.assertIn("--link", next_steps.after_no_gateway("127.0.0.1", reason=AddressingError()))
+        self.assertIn("txigd discover", next_steps.after_no_gateway("http://192.168.1.1/x.xml"))
+        self.assertIn("'any'", next_steps.after(MappingConflict("taken.")))
+        self.assertEqual(
+            next_steps.after(HTTPStatusError(404), url="http://192.168.1.1/x.xml").partition(";")[0],
+            "http://192.168.1.1/x.xml: HTTP status 404",
+        )
 
 
 class CommandTests(TestCase):
@@ -345,16 +352,23 @@ class CommandTests(TestCase):
     async def test_what_is_no_gateway_is_told(self):
         await self.gateway()
         for location, status, said in (
-            ("http://127.0.0.1:1/x.xml", 1, "did not answer in 3 s"),
-            ("router", 2, "http://ADDRESS:PORT/PATH"),
-            ("ftp://127.0.0.1/", 2, "http://ADDRESS:PORT/PATH"),
+            ("http://127.0.0.1:1/x.xml", 1, "did not answer in 3 s: Connection refused; 'txigd discover' shows"),
+            ("router", 2, "gateway: no URL with an address in it: 'router'; write its address (192.168.1.1) or http"),
+            (
+                "127.0.0.1:80",
+                2,
+                "no URL with an address in it: '127.0.0.1:80'; write its address (192.168.1.1) or http",
+            ),
+            ("ftp://127.0.0.1/", 2, "'ftp://127.0.0.1/': scheme 'ftp' instead of http; write its address"),
+            ("192.0.2.1", 1, "no link in use leads there; name that link with --link, or the URL of its description"),
             (self.router.location.replace("rootDesc.xml", "nothing"), 1, "404"),
         ):
             with self.subTest(location):
                 child = Child(self, [*TXIGD, "status", "--link", "lo", "--timeout", "3", "--gateway", location])
                 self.assertEqual(await child.end(), status, child.err)
                 self.assertIn(said, child.err)
-                self.assertEqual(child.err.count("\n"), 1, child.err)
+                self.assertEqual((child.err.count("\n"), child.err.count(location) < 2), (1, True), child.err)
+                self.assertNotRegex(child.err, r"[.:;][.:;]")
 
     async def test_a_link_that_does_not_exist(self):
         for command in ("status", "simulate", "discover", "watch"):

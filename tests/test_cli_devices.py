@@ -183,10 +183,20 @@ class CommandTests(TestCase):
         self.assertIn(
             "no device description", await self.txigd("describe", f"{light.device.origin}/SwitchPower1.xml", status=1)
         )
-        self.assertIn("HTTP status 404", await self.txigd("describe", f"{light.device.origin}/no.xml", status=1))
+        nothing, closed = f"{light.device.origin}/no.xml", "http://127.0.0.1:1/d.xml"
+        for command, *more in ["describe"], ["call", "S", "A"], ["subscribe", "S"]:
+            for where, said in (
+                (
+                    nothing,
+                    f"{nothing}: HTTP status 404; is this the URL of a device description? 'txigd discover' shows",
+                ),
+                (closed, f"{closed}: Connection refused; are address and port right, and is it switched on?"),
+            ):
+                self.assertIn(f": {said}", await self.txigd(command, where, *more, status=1))
         self.assertIn("No such file", await self.txigd("describe", "nothing-there.xml", status=2))
         self.assertIn(
-            "write http://ADDRESS:PORT/PATH", await self.txigd("describe", "http://light.local/d.xml", status=2)
+            "no URL with an address in it: 'http://light.local/d.xml'; write http://ADDRESS:PORT/PATH with an address",
+            await self.txigd("describe", "http://light.local/d.xml", status=2),
         )
         for words in (
             ("describe", "http://[fe80::1]:5/d.xml"),
@@ -230,9 +240,9 @@ class CommandTests(TestCase):
             ),
             ((*switch, "SetTarget", "NewTargetValue=on"), "NewTargetValue: 'on' is no bool", 2),
             ((*switch, "Explode"), "no action 'Explode'; it has SetTarget, GetTarget, GetStatus", 1),
-            ((*switch, "QueryStateVariable", "Status"), "'Status': write NAME=VALUE", 2),
+            ((*switch, "QueryStateVariable", "Status"), "call: 'Status': write NAME=VALUE", 2),
             ((*switch, "QueryStateVariable", "a=Status"), "takes varName=NAME", 2),
-            ((*switch, "QueryStateVariable", "varName=Nothing"), "error 404 Invalid Var", 1),
+            ((*switch, "QueryStateVariable", "varName=Nothing"), "error 404 Invalid Var; 'txigd describe URL'", 1),
             (("call", light.location, "Dimming", "X"), "no service 'Dimming'; it has SwitchPower:1", 1),
             ((*wan, "NewExternalPort=-1", "NewProtocol=TCP"), "NewExternalPort: -1 is not in 0..65535", 2),
             ((*wan, "NewExternalPort=80", "NewProtocol=SCTP"), "use one of TCP, UDP", 2),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -32,8 +33,8 @@ examples:
   txigd describe URL                   what any UPnP device offers; then: txigd call, txigd subscribe
   txigd simulate                       a gateway in software; use it with --link lo
 
-Each command has its own --help. Exit status: 0 done, 1 could not, 2 wrong usage. To keep mappings for good,
-run the daemon: twistd igd --map tcp:8080
+Each command has its own --help. Exit status: 0 done, 1 could not, 2 wrong usage, 130 interrupted. To keep
+mappings for good, run the daemon: twistd igd --map tcp:8080
 """
 
 
@@ -56,8 +57,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with status 2."""
         message = message.replace("argument COMMAND: invalid choice:", "no such command:")
-        for prefix in (*(f"argument {form}: " for form in (MAPPING_FORM, PORT_FORM, PINHOLE_FORM)), "argument "):
-            message = message.removeprefix(prefix)
+        message = re.sub(r"^argument ((?!-)\S+: )?", "", message)  # the form of what has no name says nothing
         message = "".join(c if c.isprintable() else "?" for c in message)
         sys.stderr.write(f"{self.prog}: {message} (see '{self.prog} --help')\n")
         raise SystemExit(USAGE_STATUS)

@@ -16,6 +16,7 @@ from txigd.cli.arguments import USAGE_STATUS
 from txigd.cli.device_commands import DEVICE_COMMANDS
 from txigd.cli.explanation import explanation
 from txigd.cli.explanation import lines as explanation_lines
+from txigd.cli.next_steps import after
 from txigd.cli.pinholes import PINHOLE_COMMANDS
 from txigd.cli.report import Report, printable
 from txigd.cli.session import MAP_SECONDS, Printer, control_point, interrupted, mapping_state, pause
@@ -90,7 +91,9 @@ async def ip(reactor: Any, options: argparse.Namespace, report: Report) -> int:
         gateway = await point.gateway(options.timeout)
         state = gateway.wan.status
     if state.external_ip is None:
-        return report.failed(f"{printable(gateway.friendly_name)} has no external address now: {state}")
+        return report.failed(
+            f"{printable(gateway.friendly_name)} has no external address now: {state}; 'txigd watch' tells when it has"
+        )
     report.value({"external_ip": state.external_ip, "class": state.address_class}, str(state.external_ip))
     return 0
 
@@ -134,11 +137,13 @@ async def map_(reactor: Any, options: argparse.Namespace, report: Report) -> int
             try:
                 made = await one.when_active().addTimeout(MAP_SECONDS, reactor)
             except MappingError as error:
-                result = report.failed(str(error))
+                result = report.failed(after(error))
                 continue
             except defer.TimeoutError:
                 why = f" ({one.status.reason})" if one.status.reason else ""
-                result = report.failed(f"{one.wanted}: the gateway did not make it in {MAP_SECONDS:g} s{why}")
+                result = report.failed(
+                    f"{one.wanted}: the gateway did not make it in {MAP_SECONDS:g} s{why}; -v shows what is tried"
+                )
                 continue
             report.value(
                 {"mapping": str(one.wanted), "external_ip": gateway.wan.status.external_ip, **mapping_state(made)},

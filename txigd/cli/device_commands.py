@@ -58,7 +58,7 @@ def _location(text: str) -> DeviceURL:
     try:
         return url.parse_named(text)
     except BadURL as error:
-        raise InvalidArgument(f"{error}; write http://ADDRESS:PORT/PATH") from None
+        raise InvalidArgument(f"{error}; write http://ADDRESS:PORT/PATH with an address, no name") from None
 
 
 def _describe_file(file: Path, base: str | None, report: Report) -> int:

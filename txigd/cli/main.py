@@ -12,24 +12,13 @@ from txigd.cli.arguments import USAGE_STATUS, parse
 INTERRUPTED_STATUS = 130
 
 
-def next_step(gateway: str | None, *, network: bool = True) -> str:
-    """What a user may try who got no gateway."""
-    if not network:
-        return "connect it; 'ip address' shows its links"
-    if gateway is None:
-        return "try --timeout 15, or --gateway with the router's address or URL"
-    if "://" in gateway:
-        return "'txigd discover' shows which gateways answer"
-    return "is UPnP switched on there? If its description has a known URL, try --gateway URL"
-
-
 def script() -> None:
     """Run the command that ``sys.argv`` asks for; never returns."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run one command and give its exit status: 0 done, 1 could not, 2 wrong usage."""
+    """Run one command and give its exit status: 0 done, 1 could not, 2 wrong usage, 130 interrupted."""
     options = parse(argv)
     # loaded only now: --help and usage errors answer at once
     from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -37,6 +26,7 @@ def run(argv: Sequence[str]) -> int:
     from twisted.python.failure import Failure
 
     from txigd.cli.commands import COMMANDS
+    from txigd.cli.next_steps import after, after_no_gateway
     from txigd.cli.report import Report, start_logging
     from txigd.errors import AddressingError, InvalidArgument, NoGateway, TxigdError
     from txigd.upnp.addressing import links
@@ -50,11 +40,12 @@ def run(argv: Sequence[str]) -> int:
         except (AddressingError, InvalidArgument) as error:
             return report.failed(str(error), status=USAGE_STATUS)
         except NoGateway as error:
-            return report.failed(f"{error}; {next_step(options.gateway, network=bool(links(options.link)))}")
+            step = after_no_gateway(options.gateway, network=bool(links(options.link)), reason=error.__cause__)
+            return report.failed(f"{error}; {step}")
         except (CancelledError, SystemExit):  # the latter from a control point that the reactor's end stopped
             return INTERRUPTED_STATUS
         except TxigdError as error:
-            return report.failed(str(error))
+            return report.failed(after(error, url=getattr(options, "url", None)))
 
     status = 1
     running: Deferred[int]

@@ -34,7 +34,9 @@ async def pinhole(reactor: Any, options: argparse.Namespace, report: Report) -> 
                 continue
             except WaitTimeout:
                 why = f" ({printable(one.status.reason)})" if one.status.reason else ""
-                result = report.failed(f"{one.wanted}: the gateway did not open it in {MAP_SECONDS:g} s{why}")
+                result = report.failed(
+                    f"{one.wanted}: the gateway did not open it in {MAP_SECONDS:g} s{why}; -v shows what is tried"
+                )
                 continue
             report.value({"pinhole": str(one.wanted), **pinhole_state(made)}, _opened(one.wanted, made))
         if options.hold and result == 0:

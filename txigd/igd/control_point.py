@@ -401,10 +401,12 @@ class ControlPoint(control_point.ControlPoint):
         else:
             text = f"this host has no network, so no gateway answered in {seconds:g} s"
         if self.last_error is not None:
-            text += f": {self.last_error}"
+            text += f": {self.last_error}".rstrip(".")
         elif self.named is None and self._declined:
             text += f" (seen, but not the default route: {', '.join(self.declined_hosts)})"
-        return NoGateway(text)
+        none = NoGateway(text)
+        none.__cause__ = self.last_error
+        return none
 
     def _tell_gateway(self, what: str, gateway: Gateway) -> None:
         for observer in tuple(self._gateway_observers):

@@ -341,7 +341,7 @@ class ControlPoint(Devices, Service):
         pause = 1.0
         while not self.satisfied:
             if self.discovery is not None and not self.discovery.probe(host):
-                self.named_failed(AddressingError("no link of this host leads there; name the URL of its description"))
+                self.named_failed(AddressingError("no link in use leads there"))
             await self._sleep(pause)
             pause = min(pause * 2, NAMED_RETRY_CEILING_SECONDS)
 

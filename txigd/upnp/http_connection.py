@@ -9,6 +9,7 @@ Sources: threats B1, B2, L1-L3, L23; faults F40, F41.
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -130,8 +131,10 @@ class DeviceConnection(Protocol):
     def connection_failed(self, reason: Failure) -> None:
         """The connection did not come about."""
         if self._outcome is None:
-            kind = ExchangeTimeout if isinstance(reason.value, _TIMEOUTS) else ConnectFailed
-            self._outcome = kind(reason.getErrorMessage())
+            late = isinstance(reason.value, _TIMEOUTS)
+            number = getattr(reason.value, "osError", None)
+            text = os.strerror(number) if number and not late else reason.getErrorMessage().rstrip(".")
+            self._outcome = ExchangeTimeout(text) if late else ConnectFailed(text)
             self._outcome.__cause__ = reason.value
         self._fire()
 

@@ -20,9 +20,9 @@ def named_device(text: str) -> DeviceURL | IPAddress:
     try:
         return parse_named(text)
     except BadURL as error:
-        raise InvalidArgument(
-            f"gateway {text!r}: {error}; write its address (192.168.1.1) or http://ADDRESS:PORT/PATH"
-        ) from None
+        why = str(error)
+        why = why if repr(text.strip()) in why else f"{text.strip()!r}: {why}"
+        raise InvalidArgument(f"gateway: {why}; write its address (192.168.1.1) or http://ADDRESS:PORT/PATH") from None
 
 
 def host_of(named: DeviceURL | IPAddress | None) -> IPAddress | None:

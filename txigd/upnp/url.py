@@ -102,7 +102,7 @@ def parse(text: str) -> DeviceURL:
         raise BadURL(f"URL with a fragment: {text!r}")
     match = _FORM.fullmatch(text)
     if match is None:
-        raise BadURL(f"not http://ADDRESS[:PORT]/...: {text!r}")
+        raise BadURL(f"no URL with an address in it: {text!r}")
     if match["scheme"].lower() != "http":
         raise BadURL(f"scheme {match['scheme']!r} instead of http")
     try:
