@@ -18,7 +18,7 @@ from txigd.igd.lease_facts import MappingState, MappingStatus
 from txigd.igd.mapping import PortMapping, tag
 from txigd.igd.mappings import Mappings
 from txigd.interfaces import IMappingObserver
-from txigd.limits import FAREWELL_SECONDS, HTTP_TOTAL_SECONDS, MAPPINGS, VERIFY_SECONDS
+from txigd.limits import FAREWELL_SECONDS, HTTP_TOTAL_SECONDS, LOOK_APART_SECONDS, MAPPINGS, VERIFY_SECONDS
 
 HOST = "0a1b2c3d"
 WEB = PortMapping("TCP", 8080, description="web")
@@ -424,6 +424,59 @@ class KeepTests(MappingsTestCase):
         del self.connection.read_entry
         self.wait(5)
         self.assertEqual((self.held.status.state, self.held.status.reason), (MappingState.ACTIVE, ""))
+
+
+class ManyTests(MappingsTestCase):
+    """Ten mappings on one gateway, and what happens to its table."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.mappings.attach(self.connection)
+        for port in range(9001, 9011):
+            self.mappings.hold(PortMapping("TCP", port))
+        self.wait(1)
+        self.lan.asked.clear()
+
+    def test_F02_they_are_looked_at_one_after_the_other(self) -> None:
+        most = 0
+        for _ in range(10 * int(VERIFY_SECONDS)):
+            before = len(self.lan.asked)
+            self.wait(1)
+            most = max(most, len(self.lan.asked) - before)
+        self.assertLessEqual(most, 2)
+        looks = self.lan.count("GetSpecificPortMappingEntry")
+        self.assertTrue(100 <= looks <= 115, looks)
+
+    def test_F02_Q134_a_flushed_table_is_back_once_one_was_looked_at(self) -> None:
+        gone = []
+        for _ in range(20):
+            self.wait(VERIFY_SECONDS + 7)
+            self.router.state.table.clear()
+            seconds = 0.0
+            while len(self.ports()) < 10:
+                self.wait(0.5)
+                seconds += 0.5
+            gone.append(seconds)
+        self.assertLessEqual(max(gone), 2 * VERIFY_SECONDS / 10)
+        self.assertLessEqual(sum(gone) / len(gone), VERIFY_SECONDS / 10)
+
+    def test_F31_one_that_was_overwritten_makes_the_others_be_looked_at(self) -> None:
+        self.router.state.table.clear()
+        for port in range(9001, 9006):
+            self.router.foreign(port)
+        self.wait(2 * VERIFY_SECONDS / 10 + 1)
+        states = [held.status.state for held in self.mappings]
+        self.assertEqual(states, [MappingState.CONFLICT] * 5 + [MappingState.ACTIVE] * 5)
+
+    def test_D6_an_entry_that_is_dropped_again_and_again_keeps_nobody_busy(self) -> None:
+        for _ in range(3600):
+            for entry in self.router.table:
+                if entry.external_port == 9005:
+                    self.router.state.table.delete("TCP", 9005, "")
+            self.wait(1)
+        of_others = [asked for asked in self.lan.asked if asked.arguments.get("NewExternalPort") not in (None, "9005")]
+        rounds = 9 * 3600 / (VERIFY_SECONDS - LOOK_APART_SECONDS)
+        self.assertLessEqual(len(of_others), rounds * 1.15 + 9 * 3, "their turns, a few rounds, and a renewal")
 
 
 class ReleaseTests(MappingsTestCase):

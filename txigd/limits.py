@@ -184,16 +184,20 @@ PINHOLES: Final = 16  # wanted at once unless the caller raises it (D6)
 LEFTOVER_PINHOLE_SECONDS: Final = 60  # opened once more to learn its number, and closed at once
 PINHOLE_SIGHT_SECONDS: Final = 5.0  # how long a new gateway may take to show itself over IPv6 too (Q008, Q001)
 VERIFY_SECONDS: Final = 60.0  # each mapping is read back at least this often
+LOOK_APART_SECONDS: Final = 5.0  # what was just looked at is not looked at again because its turn comes
+LOSS_ROUND_SECONDS: Final = 10.0  # a look at everything after a loss: what else is lost in this time, is lost with it
+LOSS_PAUSE_SECONDS: Final = 120.0  # after a loss of one alone, the next one of the same: the others are left alone (D6)
+LOSS_PAUSE_CEILING_SECONDS: Final = 3600.0  # doubled each time: a gateway that always drops one costs a look an hour
 PORT_TRIES: Final = 4  # other external ports after a conflict (Q123, D6)
 PORT_RANGE: Final = (49_152, 65_535)  # Q123
 RETRY_FIRST_SECONDS: Final = 1.0
 RETRY_CEILING_SECONDS: Final = 300.0
+FAILURES_BORNE: Final = 3  # in a row, before what works until its lease ends counts as lost: one lost packet is no news
 TRIES_BEFORE_THE_END: Final = 4  # F46: the next try comes after this part of what is left of a lease, at the latest
 DESCRIPTION_TAG_OCTETS: Final = 63  # Q099
 
 # -- journal and state file --------------------------------------------------------------------------------------------
 JOURNAL_GATEWAYS: Final = 16  # a laptop's networks; the oldest is forgotten first
-FAILURES_BORNE: Final = 3  # in a row, before what works until its lease ends counts as lost: one lost packet is no news
 JOURNAL_ENTRIES: Final = 64  # of one gateway: MAPPINGS wanted, PORT_TRIES ports each at worst (D6)
 JOURNAL_PINHOLES: Final = 64  # of one gateway
 JOURNAL_PORTS: Final = 256  # wanted mappings whose external port is remembered (Q140)

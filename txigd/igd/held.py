@@ -6,6 +6,7 @@ means on the gateway, the subclasses know. Nothing is assumed: a machine learns 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -33,7 +34,12 @@ class Status(Protocol):
 
 
 class Machine(Protocol):
-    """A lease machine: facts in with a time, commands out. Pure."""
+    """A lease machine: facts in with a time, commands out. Pure.
+
+    :ivar losses: how often what had worked was found gone, or somebody else's.
+    """
+
+    losses: int
 
     @property
     def status(self) -> Any:
@@ -74,6 +80,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
 
     :ivar wanted: the same.
     :ivar watched: the status, for observers and those who wait.
+    :ivar on_loss: called when what had worked was found gone: others may be gone as well.
     """
 
     def __init__(
@@ -82,6 +89,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         self.wanted = wanted
         self._clock = clock
         self.watched: Watched[StatusT] = Watched(clock, status)
+        self.on_loss: Callable[[], object] = lambda: None
         self._place: PlaceT | None = None
         self._lease: LeaseT | None = None
         self._releasing = False
@@ -272,7 +280,10 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         except Exception as error:
             _log.failure("holding {wanted} met a fault", wanted=str(self.wanted))
             fact = Failed(f"a fault of our own: {type(error).__name__}")  # it stays wanted and is tried again
+        losses = lease.losses
         lease.learn(fact, self._clock.seconds())
+        if lease.losses > losses:
+            self.on_loss()
 
     async def _rest(self, seconds: float | None) -> None:
         rest: Deferred[None] = Deferred()

@@ -29,6 +29,7 @@ from txigd.igd.lease_facts import (
     Reserved,
     Seek,
 )
+from txigd.igd.looks import Turn
 from txigd.igd.mapping import PortMapping, tag
 from txigd.limits import PORT_RANGE
 
@@ -38,6 +39,7 @@ _log = log.logger("txigd.mappings")
 class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
     """One wanted mapping and how it stands. Made by :meth:`txigd.igd.mappings.Mappings.hold`.
 
+    :param turn: when to look next after a look.
     :param books: where what is done is written down.
     :param wait_for: begins nothing before this has fired: the farewell of another mapping on the same port.
     :ivar wanted: the :class:`txigd.igd.mapping.PortMapping`.
@@ -50,12 +52,14 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
         host_id: str,
         random: Random,
         *,
+        turn: Turn,
         books: Books | None = None,
         wait_for: Deferred[None] | None = None,
     ) -> None:
         super().__init__(clock, wanted, MappingStatus(), wait_for=wait_for)
         self._host_id = host_id
         self._random = random
+        self._turn = turn
         self._books = Books() if books is None else books
 
     @property
@@ -89,6 +93,7 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             spread=lambda: self._random.uniform(-1, 1),
             other_port=lambda: self._random.randint(*PORT_RANGE),
             external_port=self.status.external_port or self._books.journal.port_for(self.wanted),
+            turn=self._turn,
             reserves=place.reserves,
             on_record=lambda entry: any(record.matches(entry) for record in self._books.journal.entries(place.udn)),
         )

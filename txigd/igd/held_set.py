@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -11,7 +12,8 @@ from twisted.internet.interfaces import IReactorTime
 from txigd import log
 from txigd.errors import InvalidArgument, MappingReleased
 from txigd.igd.held import Held
-from txigd.igd.lease_facts import MappingState
+from txigd.igd.lease_facts import WORKING, MappingState
+from txigd.igd.looks import Looks
 from txigd.interfaces import IMappingObserver
 from txigd.limits import FAREWELL_SECONDS
 
@@ -39,6 +41,7 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
         self._leaving: set[Deferred[None]] = set()
         self._place: PlaceT | None = None
         self._observers: list[IMappingObserver] = []
+        self._looks = Looks()
 
     # -- what the subclasses know --------------------------------------------------------------------------------------
     def _key(self, wanted: WantedT) -> Hashable:
@@ -78,6 +81,7 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
             wait_for = self._until(former.release()).addCallback(lambda _: self._former.discard(former))
         held = self._held[key] = self._make(wanted, wait_for)
         held.watched.observe(self._listener(key, held))
+        held.on_loss = functools.partial(self._one_lost, key, held)
         if self._place is not None:
             held.attach(self._place, restarted=False)
         return held
@@ -96,6 +100,7 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
     def attach(self, place: PlaceT, *, restarted: bool = True) -> None:
         """Hold everything there; ``restarted`` when the gateway may have forgotten."""
         self._place = place
+        self._looks.all_looked(self._clock.seconds())
         for held in self:
             held.attach(place, restarted=restarted)
 
@@ -113,6 +118,7 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
 
     def recheck(self) -> None:
         """Something changed on the gateway: look at everything of ours."""
+        self._looks.all_looked(self._clock.seconds())
         for held in self:
             held.recheck()
 
@@ -133,10 +139,18 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
         return done.addTimeout(seconds, self._clock).addBoth(abandon)
 
     # -- inside ------------------------------------------------------------------------------------------------------
+    def _one_lost(self, key: Hashable, lost: HeldT) -> None:
+        """Where one was lost in silence, others may be: they are not left to wait for their turn."""
+        others = [held for held in self if held is not lost and held.status.state in WORKING]
+        if self._looks.lost(key, len(others), self._clock.seconds()):
+            for held in others:
+                held.recheck()
+
     def _listener(self, key: Hashable, held: HeldT) -> Callable[[Any, Any], None]:
         def changed(old: Any, new: Any) -> None:
             if new.state is MappingState.RELEASED and self._held.get(key) is held:
                 del self._held[key]
+                self._looks.forget(key)
             for observer in tuple(self._observers):
                 try:
                     observer.mapping_changed(held, old, new)

@@ -35,6 +35,7 @@ from txigd.igd.lease_facts import (
     Seek,
     Unreadable,
 )
+from txigd.igd.looks import Turn
 from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
 from txigd.igd.other_ports import DAY_SECONDS, OtherPorts
 from txigd.limits import (
@@ -75,6 +76,8 @@ class Lease:
     :param external_port: the port chosen in an earlier life, tried first (Q140).
     :param reserves: whether the gateway offers AddAnyPortMapping.
     :param on_record: whether we made an entry that bears our tag and leads to another address than ours.
+    :param turn: when to look next after a look, VERIFY_SECONDS later at most.
+    :ivar losses: how often what we had made was found gone, or somebody else's.
     """
 
     def __init__(
@@ -88,12 +91,15 @@ class Lease:
         external_port: int = 0,
         reserves: bool = False,
         on_record: Callable[[PortMappingEntry], bool] = lambda entry: False,
+        turn: Turn = lambda now: now + VERIFY_SECONDS,
     ) -> None:
         self.wanted = wanted
         self.client = wanted.internal_client or client
         self._host_id = host_id
         self._spread = spread
         self._on_record = on_record
+        self._turn = turn
+        self.losses = 0
         self._others = OtherPorts(other_port, offered=reserves)
         self._port = external_port or wanted.wanted_port
         self._ask_seconds = wanted.lease_seconds
@@ -119,9 +125,8 @@ class Lease:
         if self._phase is _Phase.REST and now >= self._next_at:
             self._phase = self._first
             if self.status.state in WORKING and not (self._readable or self._unsure):
-                self._phase = (
-                    _Phase.ADD
-                )  # all others read first: the last look is old, some gateways overwrite anything
+                # all others read first: the last look is old, and some gateways overwrite anything
+                self._phase = _Phase.ADD
             self._looked = False
             self._seen_ours = False  # what was seen a while ago may be somebody else's by now
         if self._phase is _Phase.REST:
@@ -196,6 +201,7 @@ class Lease:
         self._readable = True  # whatever it answered once, perhaps a page for people
         self._seen_ours = self._ours(fact.entry)
         if not self._seen_ours:
+            self.losses += self._made
             self._made = False
             self._conflict(self._owner(fact.entry), now)
         elif not fact.entry.leads_to(self.client, self.wanted.internal_port):
@@ -220,6 +226,7 @@ class Lease:
 
     def _check_missing(self, fact: Missing, now: float) -> None:
         self._readable = True
+        self.losses += self._made
         self._seen_ours = self._made = False
         self._granted_seconds = 0
         if self.status.state in WORKING:

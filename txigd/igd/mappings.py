@@ -50,4 +50,7 @@ class Mappings(HeldSet[PortMapping, HeldMapping, Connection]):
         return wanted.protocol, wanted.wanted_port, str(wanted.remote_host or "")
 
     def _make(self, wanted: PortMapping, wait_for: Deferred[None] | None) -> HeldMapping:
-        return HeldMapping(self._clock, wanted, self._host_id, self._random, books=self._books, wait_for=wait_for)
+        turn = self._looks.turn()
+        return HeldMapping(
+            self._clock, wanted, self._host_id, self._random, books=self._books, turn=turn, wait_for=wait_for
+        )

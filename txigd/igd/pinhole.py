@@ -16,6 +16,7 @@ from typing import Any
 
 from txigd.errors import InvalidArgument
 from txigd.igd.lease_facts import WORKING, Added, Denied, Done, Failed, MappingState, Missing, Rest, Unreadable
+from txigd.igd.looks import Turn
 from txigd.limits import (
     FAILURES_BORNE,
     LEASE_SECONDS,
@@ -159,8 +160,10 @@ class PinholeLease:
 
     :param wanted: what to keep open.
     :param spread: returns a number in [-1, 1], for jitter.
+    :param turn: when to look next after a look, VERIFY_SECONDS later at most.
     :param unique_id: what an earlier life was given for ``client``; asked about first.
 
+    :ivar losses: how often what was open was found gone.
     :ivar client: our address that the pinhole leads to, the InternalClient; None while there is no pinhole.
     """
 
@@ -169,12 +172,15 @@ class PinholeLease:
         wanted: Pinhole,
         *,
         spread: Callable[[], float],
+        turn: Turn = lambda now: now + VERIFY_SECONDS,
         unique_id: int | None = None,
         client: ipaddress.IPv6Address | None = None,
     ) -> None:
         self.wanted = wanted
         self.client = client
         self._spread = spread
+        self._turn = turn
+        self.losses = 0
         self._unique_id = unique_id
         self._phase = _Phase.OPEN if unique_id is None else _Phase.EXTEND
         self._next_at = 0.0
@@ -245,7 +251,7 @@ class PinholeLease:
         self._ends_at = now + lease
         self.status = PinholeStatus(MappingState.ACTIVE, self._unique_id, self.client, lease)
         surely = lease - min(1.0, lease / 2)  # gateways count whole seconds: a lease may be up to one shorter
-        self._rest(min(surely * (RENEW_FRACTION + RENEW_JITTER * self._spread()), VERIFY_SECONDS), now)
+        self._rest(min(surely * (RENEW_FRACTION + RENEW_JITTER * self._spread()), self._turn(now) - now), now)
 
     def _inextensible(self, fact: Unreadable, now: float) -> None:
         self._extends = False
@@ -255,6 +261,7 @@ class PinholeLease:
         """704: a UniqueID is never used again for the same pinhole, so it is added anew."""
         self._unique_id = None
         if self.status.state in WORKING:
+            self.losses += 1
             self._say(MappingState.LOST, "gone from the gateway's firewall")
         self._phase = _Phase.OPEN
 

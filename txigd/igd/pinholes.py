@@ -17,6 +17,7 @@ from txigd.igd.firewall import Firewall
 from txigd.igd.held import Held
 from txigd.igd.held_set import HeldSet
 from txigd.igd.lease_facts import WORKING, Denied, MappingState, Missing
+from txigd.igd.looks import Turn
 from txigd.igd.pinhole import (
     Close,
     Closed,
@@ -47,11 +48,13 @@ class HeldPinhole(Held[Pinhole, PinholeStatus, Firewall, PinholeLease]):
         random: Random,
         books: Books,
         *,
+        turn: Turn,
         wait_for: Deferred[None] | None = None,
     ) -> None:
         super().__init__(clock, wanted, PinholeStatus(), wait_for=wait_for)
         self._random = random
         self._books = books
+        self._turn = turn
 
     @property
     def address(self) -> ipaddress.IPv6Address | None:
@@ -60,7 +63,7 @@ class HeldPinhole(Held[Pinhole, PinholeStatus, Firewall, PinholeLease]):
 
     def _new_lease(self, place: Firewall) -> PinholeLease:
         """A machine that knows of no pinhole yet."""
-        return PinholeLease(self.wanted, spread=lambda: self._random.uniform(-1, 1))
+        return PinholeLease(self.wanted, spread=lambda: self._random.uniform(-1, 1), turn=self._turn)
 
     async def _carry_out(self, place: Firewall, lease: PinholeLease, command: PinholeCommand) -> PinholeFact:
         """Send the action, from the address that the pinhole is for (Q193)."""
@@ -181,7 +184,8 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
         return wanted.protocol, wanted.internal_port, remote, wanted.remote_port, client
 
     def _make(self, wanted: Pinhole, wait_for: Deferred[None] | None) -> HeldPinhole:
-        return HeldPinhole(self._clock, wanted, self._random, self._books, wait_for=self._after_settling(wait_for))
+        wait_for = self._after_settling(wait_for)
+        return HeldPinhole(self._clock, wanted, self._random, self._books, turn=self._looks.turn(), wait_for=wait_for)
 
     def _after_settling(self, wait_for: Deferred[None] | None) -> Deferred[None] | None:
         """What is wanted now may be what is being closed: it is opened afterwards, else the two are one pinhole."""
