@@ -423,7 +423,7 @@ class SimulateTests(TestCase):
 
     async def test_models_and_quirks(self):
         for options, words in {
-            ("--list",): ("wrt54g ", "Q016 "),
+            ("--list",): ("wrt54g ", "Q016 ", "Q008 ", "Q013 ", "Q184 ", "Q193 "),
             ("--profile", "wrt45g"): ("no profile 'wrt45g'", "--list"),
             ("--quirk", "Q01x"): ("no quirk 'Q01x'", "Q010"),
             ("--quirk", "Q117", "--quirk", "Q118"): ("Q117 and Q118 contradict each other",),
@@ -432,6 +432,18 @@ class SimulateTests(TestCase):
             self.assertEqual(await child.end(), 0 if options == ("--list",) else 2)
             for word in words:
                 self.assertIn(word, child.out + child.err)
+
+    async def test_at_addresses_of_both_families(self):
+        child = Child(self, [*TXIGD, "simulate", "--address6", "::1", "--for", "0.1", "--json"])
+        self.assertEqual(await child.end(), 0, child.err)
+        told = json.loads(child.out)
+        port = told["location"].rpartition(":")[2]
+        self.assertEqual((told["location6"], told["problems"]), (f"http://[::1]:{port}", []))
+
+    async def test_an_address_that_is_not_ours(self):
+        child = Child(self, [*TXIGD, "simulate", "--address6", "2001:db8::99"])
+        self.assertEqual(await child.end(), 1)
+        self.assertRegex(child.err, r"^txigd simulate: --address6 2001:db8::99 cannot be used: .+\n$")
 
     @inlineCallbacks
     def test_a_port_that_is_taken(self):

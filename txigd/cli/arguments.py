@@ -159,6 +159,7 @@ def _add_simulate(commands: Any) -> None:
     text = "Run a simulated gateway, to which any program may talk."
     simulate = commands.add_parser("simulate", help=text, description=text)
     simulate.add_argument("--link", default="lo", metavar="NAME", help="link to appear on (default lo)")
+    simulate.add_argument("--address6", type=address6, metavar="ADDRESS", help="IPv6 address to live at as well")
     simulate.add_argument("--igd", type=int, choices=(1, 2), help="version of its device type (default 2)")
     simulate.add_argument("--profile", metavar="MODEL", help="be like this model, such as wrt54g")
     simulate.add_argument(

@@ -241,6 +241,7 @@ async def simulate(reactor: Any, options: argparse.Namespace, report: Report) ->
             **version,
             address=str(link.ipv4),
             link=link.name,
+            address6=str(options.address6 or ""),
             http_port=options.port,
             external_ip=options.external_ip,
             wan_address=wan_address,
@@ -251,12 +252,20 @@ async def simulate(reactor: Any, options: argparse.Namespace, report: Report) ->
     try:
         await gateway.start()
     except CannotListenError as error:
+        if error.interface != str(link.ipv4):
+            return report.failed(f"--address6 {error.interface} cannot be used: {error.socketError}")
         return report.failed(f"port {error.port} of {link.ipv4} cannot be used; leave out --port for a free one")
+    places = gateway.location, gateway.location6
     report.value(
-        {"location": gateway.location, "wan_address": wan_address, "problems": gateway.problems},
+        {
+            "location": gateway.location,
+            "location6": gateway.location6,
+            "wan_address": wan_address,
+            "problems": gateway.problems,
+        },
         "\n".join(
             [
-                f"simulated IGD:{gateway.version} at {gateway.location}",
+                f"simulated IGD:{gateway.version} at {' and '.join(filter(None, places))}",
                 f"what is sent to a mapped port of {wan_address} goes through the mapping; end with Ctrl-C",
                 *gateway.problems,
             ]
