@@ -94,7 +94,7 @@ class RouterTests(FaultCase):
         daemon = self.begin()
         for run in range(2, 4):
             self.lab.restart_router()  # its table is empty then, for as long as we are not there
-            # a restart within half a minute of another is noticed when that is over, or by the look of each minute
+            # where its announcements got lost, the look of each minute finds out
             self.wait(lambda: self.made_anew(2 * run), 65)  # noqa: B023 - called before the next round
         self.assertEqual(sorted(self.table()), ["5000->192.168.77.2:5000", "8080->192.168.77.2:8080"])
         self.assertLess(self.end(daemon), 6)

@@ -396,7 +396,7 @@ class Lease:
         if left_seconds and self._ask_seconds:
             # a gateway that shortens leases in silence (F34) is believed by its table
             self._renew_at = min(self._renew_at, now + left_seconds * RENEW_FRACTION)
-        wake = self._renew_at if not self._readable else min(self._renew_at, now + VERIFY_SECONDS)
+        wake = self._renew_at if not self._readable else min(self._renew_at, self._turn(now))
         self._phase, self._next_at = _Phase.REST, wake
         self.status = replace(self.status, next_attempt=wake)
 
