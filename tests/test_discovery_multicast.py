@@ -203,6 +203,16 @@ class SearchTests(Case):
         self.lan.advance(5.9)
         self.assertEqual(len(self.lan.written), 4 * 6)
 
+    def test_A4_Q006_next_hops_that_may_not_be_asked_are_not(self):
+        other = NextHop(ipaddress.ip_address("192.0.2.2"), "eth0")
+        asked = []
+        made = self.started(ETH0, next_hops=(HOP, other), may_ask=lambda host: host == other.address)
+        self.lan.advance(limits.SEARCH_FALLBACK_SECONDS + 5)
+        for transport in self.lan.transports.values():
+            asked += [addr[0] for _, addr in transport.written]
+        self.assertEqual(set(asked), {str(GROUP_V4), "192.0.2.2"})
+        self.assertTrue(made.running)
+
     def test_Q006_F56_next_hops_are_asked_by_unicast_without_mx(self):
         self.started(ETH0, ETH1, next_hops=(HOP, NextHop(ipaddress.ip_address("203.0.113.1"), "eth0")))
         unicast = [(name, datagram) for name, to, datagram in self.lan.written if to == "192.0.2.1"]

@@ -100,7 +100,7 @@ class _Capture:
 
     async def run(self, timeout: float) -> Report:
         events: tuple[Any, ...] = ()
-        self._datagrams.start(self._point.searched_hops)
+        self._datagrams.start([hop for hop in self._point.next_hops if self._point.may_ask(hop.address)])
         try:
             gateway = await self._find(timeout)
             named = self._point.named

@@ -23,7 +23,7 @@ from txigd.limits import (
 )
 from txigd.steady import SteadyReactor, steady
 from txigd.upnp import addressing
-from txigd.upnp.addressing import Link, NextHop
+from txigd.upnp.addressing import Link
 from txigd.upnp.devices import Devices
 from txigd.upnp.discovery.message import normal_udn
 from txigd.upnp.discovery.minissdpd import MiniSSDPd
@@ -128,7 +128,8 @@ class ControlPoint(Devices, Service):
             self.reactor,
             self._sighted,
             links=self.links,
-            next_hops=self.searched_hops,
+            next_hops=self.next_hops,
+            may_ask=self.may_ask,
             targets=self._targets,
             user_agent=USER_AGENT,
             search_port=self._search_port,
@@ -221,11 +222,10 @@ class ControlPoint(Devices, Service):
         """Whether what was looked for is found; until then it is searched for again and again."""
         return any(not device.aside for device in self._devices.values())
 
-    @property
-    def searched_hops(self) -> tuple[NextHop, ...]:
-        """The default routers, which are searched by unicast as well (Q006); not where another device is named."""
-        host = host_of(self.named)
-        return tuple(hop for hop in self.next_hops if host is None or without_zone(hop.address) == without_zone(host))
+    def may_ask(self, host: IPAddress) -> bool:
+        """Whether a default router is searched by unicast as well (Q006): not where another device is named."""
+        named = host_of(self.named)
+        return named is None or without_zone(named) == without_zone(host)
 
     def accepts(self, sighting: Sighting) -> bool:
         """Whether the description of what was sighted is to be fetched."""
@@ -277,7 +277,7 @@ class ControlPoint(Devices, Service):
         if self.multicast is not None:
             self.multicast.set_links(links)
         if self.discovery is not None:
-            self.discovery.set_links(links, self.searched_hops)
+            self.discovery.set_links(links, hops)
         for address in difference.addresses_lost:
             self.callbacks.release(address)
         for device in self.devices:
@@ -353,6 +353,17 @@ class ControlPoint(Devices, Service):
         self._again("search", SEARCH_AGAIN_SECONDS, self._search)
         if not self.satisfied and self.discovery is not None:
             self.discovery.search()
+
+    def follow(self, device: RemoteDevice) -> None:
+        """Stay with a device that :meth:`device` gave: hear that it goes, restarts or moves, and look for it when it is gone.
+
+        From then on observers are told of it, and of no other. Of no effect where something is searched for anyway.
+        """
+        if self.discovery is not None or not self.running:
+            return
+        self.named, device.aside = device.location, False
+        self._targets = (device.udn, device.description.root.device_type)
+        self._discover()
 
     # -- background --------------------------------------------------------------------------------------------------
     def _again(self, name: str, seconds: float, function: Callable[[], None]) -> None:

@@ -44,7 +44,8 @@ class Discovery:
 
     :param reactor: provides IReactorTime and IReactorSocket.
     :param links: where to search, see :func:`txigd.upnp.addressing.links`.
-    :param next_hops: routers that are also searched by unicast (Q006).
+    :param next_hops: routers: believed more than others, and also searched by unicast (Q006).
+    :param may_ask: whether one of them is searched by unicast.
     :param targets: search targets, in the order of sending.
     :param user_agent: USER-AGENT of searches (Q057); left out where empty.
     :param search_port: local UDP port of searches, for firewall rules (Q007); 0 for any.
@@ -59,6 +60,7 @@ class Discovery:
         *,
         links: Sequence[Link],
         next_hops: Sequence[NextHop] = (),
+        may_ask: Callable[[IPAddress], bool] = lambda host: True,
         targets: Sequence[str] = IGD_TARGETS,
         user_agent: str = "",
         search_port: int = 0,
@@ -66,6 +68,7 @@ class Discovery:
     ) -> None:
         self._reactor = reactor
         self._on_change = on_change
+        self._may_ask = may_ask
         self._targets = Targets(targets)
         self._user_agent = user_agent
         self._ports = Ports(reactor, self._received, self._schedule, search_port=search_port, open_socket=open_socket)
@@ -180,7 +183,8 @@ class Discovery:
                 self._ports.send(endpoint, "search", words, group, limits.SSDP_PORT)
         for endpoint in endpoints:
             for hop in self._next_hops:
-                if hop.link_name == endpoint.link_name and self._leads_to(endpoint, hop.address):
+                here = hop.link_name == endpoint.link_name and self._leads_to(endpoint, hop.address)
+                if here and self._may_ask(hop.address):
                     self._ask_one(endpoint, hop.address, limits.SSDP_PORT, form)
 
     def _ask_one(self, endpoint: Endpoint, host: IPAddress, port: int, form: Form = searches.plain) -> None:
