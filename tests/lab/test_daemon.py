@@ -77,7 +77,7 @@ class DaemonTests(DaemonCase):
 
         began = time.monotonic()
         daemon.send_signal(signal.SIGTERM)
-        daemon.wait(10)
+        self.assertEqual(daemon.wait(10), 0)
         self.assertLess(time.monotonic() - began, 6)
         self.assertEqual(self.ours(), [])
         self.assertNotIn("Traceback", self.log.read_text())
@@ -204,5 +204,5 @@ class LifeTests(DaemonCase):
         self.lab.nft(CLIENT, DEAD)
         began = time.monotonic()
         daemon.send_signal(signal.SIGTERM)
-        daemon.wait(10)
+        self.assertEqual(daemon.wait(10), 0)
         self.assertLess(time.monotonic() - began, 6)

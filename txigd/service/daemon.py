@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.python import usage
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -44,7 +45,6 @@ class Daemon(Service):
         self._told: set[str] = set()
         self._starting = False
         self._failed = ""
-        self._reactor_end: object = None
         self.control_point: ControlPoint | None = None
 
     def startService(self) -> None:
@@ -55,7 +55,6 @@ class Daemon(Service):
         Service.startService(self)
         log.set_level(self._options["log-level"])
         log.bound_lines(True)
-        self._reactor_end = self._reactor.addSystemEventTrigger("before", "shutdown", self._reactor_ends)
         self._starting = True
         Deferred.fromCoroutine(self._start()).addErrback(self._fell_over)
         self._starting = False
@@ -105,16 +104,7 @@ class Daemon(Service):
     def stopService(self) -> Deferred[None]:
         """Delete the mappings, cancel the subscriptions, close everything: a few seconds at most."""
         Service.stopService(self)
-        end, self._reactor_end = self._reactor_end, None
-        if end is not None:
-            self._reactor.removeSystemEventTrigger(end)
         return ensureDeferred(self._stop())
-
-    def _reactor_ends(self) -> None:
-        """People press Ctrl-C twice: the farewell takes seconds at most, and a reactor that ends cannot be stopped."""
-        self._reactor_end = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
 
     async def _stop(self) -> None:
         try:
@@ -199,4 +189,18 @@ def makeService(options: Options) -> IService:
     """What the plugin calls; opens nothing yet."""
     from twisted.internet import reactor
 
+    _take_signals(reactor)
+    reactor.callWhenRunning(_take_signals, reactor)  # once more: Twisted takes them for itself when it starts
     return Daemon(reactor, options)
+
+
+def _take_signals(reactor: Any) -> None:
+    """Who asks the daemon to end learns by status 0 that it ended well (F51); Twisted would end it by the signal."""
+
+    def end(name: str) -> None:
+        _log.info("got {name}: saying goodbye", name=name)
+        with suppress(ReactorNotRunning):  # people press Ctrl-C twice; the farewell takes seconds at most
+            reactor.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: reactor.callFromThread(end, signal.Signals(number).name))
