@@ -68,6 +68,7 @@ class MemoryGateway:
         self.name = name
         self.prefix = ""
         self.boot_id = 1
+        self.caller = str(US)
         self.faults: dict[str, object] = {}
         self.answers: dict[str, Callable[[Asked], Reply]] = {}
         self.sids = 0
@@ -127,7 +128,7 @@ class MemoryGateway:
         now = self.clock.seconds()
         self.state.advance(now)
         request = control.read(body, asked.headers.get("SOAPACTION", ""))
-        answer = control.answer(self.state, service, request, caller=str(US), now=now)
+        answer = control.answer(self.state, service, request, caller=self.caller, now=now)
         return reply(answer.status, answer.body)
 
 

@@ -234,11 +234,13 @@ class EntryTests(ConnectionTestCase):
         self.fact("add")
         self.assertEqual(self.lan.count("AddPortMapping"), 1)
 
-    def test_Q135_whatever_a_delete_is_refused_with_it_is_gone(self) -> None:
+    def test_Q135_what_a_delete_is_refused_with_means_that_it_is_gone_but_for_606(self) -> None:
         self.assertEqual(self.fact("delete"), Deleted())
-        for code in (402, 606, 714):
+        for code in (402, 714):
             self.router.faults["DeletePortMapping"] = code
             self.assertEqual(self.fact("delete"), Deleted())
+        self.router.faults["DeletePortMapping"] = 606
+        self.assertIsInstance(self.fact("delete"), Denied)
         self.router.faults["DeletePortMapping"] = "refuse"
         self.assertIsInstance(self.fact("delete"), Failed)
 

@@ -108,7 +108,7 @@ class LeaseTestCase(SynchronousTestCase):
         self.now = 0.0
         self.ports = iter(range(50_000, 60_000))
 
-    def lease(self, on_record=lambda entry: False, **fields):
+    def lease(self, on_record=lambda entry: False, former=lambda port: None, **fields):
         wanted = PortMapping("TCP", 80, **{"description": "web", **fields})
         return Lease(
             wanted,
@@ -117,6 +117,7 @@ class LeaseTestCase(SynchronousTestCase):
             spread=lambda: 0.0,
             other_port=lambda: next(self.ports),
             on_record=on_record,
+            former=former,
         )
 
     def run_to_rest(self, lease, steps=40):

@@ -20,6 +20,7 @@ from txigd.errors import ActionError, NotAGateway
 from txigd.igd.lease_facts import Deleted, MappingState
 from txigd.igd.mapping import PortMapping
 from txigd.interfaces import IWANObserver
+from txigd.limits import VERIFY_SECONDS
 from txigd.testing.quirks import Quirk
 from txigd.testing.quirks.control import CONTROL
 from txigd.testing.quirks.documents import DOCUMENTS
@@ -233,10 +234,11 @@ class MappingTests(Whole):
         """What the gateway loses in silence is put back by the next look at it."""
         held = await self.hold(lease_seconds=0)
         self.device.mappings.rules = replace(self.device.mappings.rules, static_seconds=0, lifetime_seconds=0)
-        await self.rest(25)
-        self.assertEqual(len(self.device.mappings), 0)
-        await self.rest(45)
+        await self.rest(19)
+        self.assertEqual((len(self.device.mappings), len(self.seen("AddPortMapping"))), (1, 1))
+        await self.rest(VERIFY_SECONDS + 5)
         self.assertEqual((len(self.device.mappings), held.status.state), (1, MappingState.ACTIVE))
+        self.assertEqual(len(self.seen("AddPortMapping")), 2)
 
     async def test_Q119_a_day_played_in_twenty_seconds(self) -> None:
         await self.find("Q119")

@@ -1,6 +1,6 @@
 """Holds mappings and pinholes in the lab by the library, and tells what happens, a line of JSON each.
 
-    python -m tests.lab.hold [map:tcp:8081] [pinhole:tcp:8080[:LEASE]] [gateway=URL]
+    python -m tests.lab.hold [map:tcp:8081[@LEASE]] [pinhole:tcp:8080[:LEASE]] [gateway=URL]
 
 Ends on SIGTERM, after the farewell.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet import reactor as installed
@@ -49,6 +50,13 @@ class Teller:
         tell(held=str(held.wanted), state=new.state.value, reason=new.reason, address=address)
 
 
+def mapping(text: str) -> PortMapping:
+    """``tcp:8080`` or, with a lease, ``tcp:8080@30``."""
+    text, _, lease = text.partition("@")
+    wanted = PortMapping.from_text(text)
+    return replace(wanted, lease_seconds=int(lease)) if lease else wanted
+
+
 def pinhole(text: str) -> Pinhole:
     """``tcp:8080`` or, with a lease, ``tcp:8080:4``."""
     protocol, port, *lease = text.split(":")
@@ -63,7 +71,7 @@ async def hold(control_point: ControlPoint, words: list[str]) -> None:
     for word in words:
         kind, _, rest = word.partition(":")
         if kind == "map":
-            gateway.mappings.hold(PortMapping.from_text(rest))
+            gateway.mappings.hold(mapping(rest))
         elif kind == "pinhole":
             gateway.pinholes.hold(pinhole(rest))
 

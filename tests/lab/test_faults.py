@@ -210,6 +210,18 @@ class LinkTests(FaultCase):
         self.end(daemon)
         self.assertEqual(self.table(), [])
 
+    def test_F14_Q129_our_address_changes_and_the_router_keeps_what_the_former_one_made(self) -> None:
+        """Secure mode: nobody but the former address may delete its entry, so its lease is waited for."""
+        self.lab.restart_router()
+        with self.log.open("ab") as out:
+            program = self.lab.spawn(CLIENT, [sys.executable, "-m", "tests.lab.hold", "map:tcp:8080@40"], stdout=out)
+        self.wait(lambda: self.logged('"state": "active"'), 20)
+        self.move(CLIENT_ADDRESS, "192.168.77.9")
+        self.wait(lambda: self.logged(f'"refused", "reason": "external port 8080 still leads to {CLIENT_ADDRESS}'), 20)
+        self.wait(lambda: self.table() == ["8080->192.168.77.9:8080"], 45)
+        self.wait(lambda: len(self.logged('"state": "active"')) == 2, 5)
+        self.end(program)
+
     def test_F15_the_link_goes_down_and_comes_up(self) -> None:
         daemon = self.begin()
         self.lab.net.script(f"ip -n {CLIENT} link set lan down")

@@ -196,10 +196,13 @@ class Connection:
         return Missing()
 
     async def delete_entry(self, wanted: PortMapping, port: int) -> Fact:
-        """Send DeletePortMapping: Deleted, whatever UPnP error it answers (Q135), or Failed."""
+        """Send DeletePortMapping: Deleted, also where there is none; Denied where it is not ours to delete, 606 (Q135);
+        or Failed."""
         try:
             await self.delete(wanted.protocol, port, _remote(wanted))
-        except (ActionError, ActionNotOffered):
+        except ActionError as error:
+            return Denied(error.code, error.text or error.name) if error.code == 606 else Deleted()
+        except ActionNotOffered:
             return Deleted()
         except ExchangeError as error:
             return Failed(str(error))

@@ -31,7 +31,7 @@ from txigd.igd.lease_facts import (
 )
 from txigd.igd.looks import Turn
 from txigd.igd.mapping import PortMapping, tag
-from txigd.limits import PORT_RANGE
+from txigd.limits import JOURNAL_SLACK_SECONDS, PORT_RANGE
 
 _log = log.logger("txigd.mappings")
 
@@ -95,8 +95,18 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             external_port=self.status.external_port or self._books.journal.port_for(self.wanted),
             turn=self._turn,
             reserves=place.reserves,
+            former=lambda port: self._former(place, client, port),
             on_record=lambda entry: any(record.matches(entry) for record in self._books.journal.entries(place.udn)),
         )
+
+    def _former(self, place: Connection, client: ipaddress.IPv4Address, port: int) -> tuple[str, float | None] | None:
+        """What we have on record there that leads to another address, and the seconds until it ends."""
+        slot, now = JournalEntry.of(self.wanted, port, client=client, description="").slot, self._books.now()
+        for record in self._books.journal.entries(place.udn):
+            if record.slot == slot and record.internal_client != str(client) and not record.has_run_out(now):
+                end = record.expires
+                return record.internal_client, None if end is None else end - JOURNAL_SLACK_SECONDS - now
+        return None
 
     async def _carry_out(self, place: Connection, lease: Lease, command: Command) -> Fact:
         description = tag(self._host_id, self.wanted.description or str(self.wanted).replace(":", "-"))

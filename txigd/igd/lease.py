@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from txigd.igd.former_entry import FormerEntry
 from txigd.igd.lease_facts import (
     WORKING,
     Add,
@@ -76,6 +77,8 @@ class Lease:
     :param external_port: the port chosen in an earlier life, tried first (Q140).
     :param reserves: whether the gateway offers AddAnyPortMapping.
     :param on_record: whether we made an entry that bears our tag and leads to another address than ours.
+    :param former: what is on record at an external port for a former address of ours: that address, and the seconds
+        until it ends (None: never, or nobody knows).
     :param turn: when to look next after a look, VERIFY_SECONDS later at most.
     :ivar losses: how often what we had made was found gone, or somebody else's.
     """
@@ -91,6 +94,7 @@ class Lease:
         external_port: int = 0,
         reserves: bool = False,
         on_record: Callable[[PortMappingEntry], bool] = lambda entry: False,
+        former: Callable[[int], tuple[str, float | None] | None] = lambda port: None,
         turn: Turn = lambda now: now + VERIFY_SECONDS,
     ) -> None:
         self.wanted = wanted
@@ -98,6 +102,8 @@ class Lease:
         self._host_id = host_id
         self._spread = spread
         self._on_record = on_record
+        self._former_on_record = former
+        self._former: FormerEntry | None = None
         self._turn = turn
         self.losses = 0
         self._others = OtherPorts(other_port, offered=reserves)
@@ -193,13 +199,16 @@ class Lease:
     def _ours(self, entry: PortMappingEntry) -> bool:
         if is_ours(entry.description, self._host_id):
             # two hosts may have one id (cloned machines), not one address; ours may have changed (F14)
-            return entry.internal_client.strip() == str(self.client) or self._on_record(entry)
+            client = entry.internal_client.strip()
+            known = self._former is not None and client == self._former.client
+            return client == str(self.client) or known or self._on_record(entry)
         # Gateways that keep no description show it empty (or their own word, after we made the entry).
         return entry.leads_to(self.client, self.wanted.internal_port) and (self._made or not entry.description.strip())
 
     def _check_found(self, fact: Found, now: float) -> None:
         self._readable = True  # whatever it answered once, perhaps a page for people
         self._seen_ours = self._ours(fact.entry)
+        self._former = self._former_entry(fact.entry, now) if self._seen_ours else None
         if not self._seen_ours:
             self.losses += self._made
             self._made = False
@@ -228,6 +237,7 @@ class Lease:
         self._readable = True
         self.losses += self._made
         self._seen_ours = self._made = False
+        self._former = None
         self._granted_seconds = 0
         if self.status.state in WORKING:
             self._say(MappingState.LOST, "gone from the gateway's table")
@@ -235,6 +245,7 @@ class Lease:
 
     def _unreadable(self, fact: Unreadable, now: float) -> None:
         # Q116: some say "no such entry" in a way that nobody can read; whether they show one is seen when there is one
+        self._former = None
         self._phase = _Phase.ADD
 
     def _read_failed(self, fact: Failed, now: float) -> None:
@@ -259,6 +270,8 @@ class Lease:
         elif fact.code == 718 and self._made and not self._looked:
             self._looked = True
             self._phase = _Phase.CHECK  # a renewal: ours, or somebody else's by now?
+        elif fact.code == 718 and not self._made and self._occupied(now):
+            pass  # Q129: our own old entry, which only our former address may delete
         elif self._seen_ours or self._made or (self._unsure and not self._readable):
             # never another port while an entry of ours may be on this one: there would be two
             self._refused(reason, now, passing=fact.code == 501)
@@ -350,9 +363,41 @@ class Lease:
         self._readable = False
         self._settle(MappingState.UNVERIFIED, 0, "the gateway offers no way to read it back", now)
 
+    # -- a former address of ours (F14) --------------------------------------------------------------------------------
+    def _former_entry(self, entry: PortMappingEntry, now: float) -> FormerEntry | None:
+        """What an entry of ours that was read means, where it leads to another address than ours."""
+        client = entry.internal_client.strip()
+        if client == str(self.client):
+            return None
+        known = self._former.ends_at if self._former is not None and self._former.client == client else None
+        return FormerEntry(client, now + entry.lease_seconds if entry.lease_seconds else known)
+
+    def _occupied(self, now: float) -> bool:
+        """Whether an entry of our own stands in the way that cannot be deleted; if so, its end is waited for."""
+        former = self._former
+        if former is None or former.ends_at is None:
+            record = self._former_on_record(self._port)
+            if record is not None:
+                client, seconds = record
+                former = FormerEntry(client, None if seconds is None else now + seconds)
+        if former is None:
+            return False
+        self._former = former
+        if self.wanted.any_port and self._others.may(now):
+            self._change_port(now)  # what leads to nobody any more does no harm beside it
+            return True
+        self._say(MappingState.REFUSED, former.reason(self._port))
+        wait = former.wait(now)
+        self._rest(self._backoff() if wait is None else wait, now)
+        return True
+
     # -- clearing and leaving -------------------------------------------------------------------------------------
     def _clear_done(self, fact: Fact, now: float) -> None:
         self._phase = _Phase.ADD
+
+    def _clear_denied(self, fact: Denied, now: float) -> None:
+        if not self._occupied(now):
+            self._refused(f"error {fact.code} {fact.text}".strip(), now)
 
     def _clear_failed(self, fact: Failed, now: float) -> None:
         if self.status.state in WORKING:
@@ -478,11 +523,13 @@ _STEPS: dict[tuple[_Phase, type], Callable[[Lease, Any, float], None]] = {
     (_Phase.CONFIRM, Unreadable): Lease._confirm_unreadable,
     (_Phase.CONFIRM, Failed): Lease._read_failed,
     (_Phase.CLEAR, Deleted): Lease._clear_done,
+    (_Phase.CLEAR, Denied): Lease._clear_denied,
     (_Phase.CLEAR, Failed): Lease._clear_failed,
     (_Phase.LEAVE_CHECK, Found): Lease._leave_found,
     (_Phase.LEAVE_CHECK, Missing): Lease._leave_done,
     (_Phase.LEAVE_CHECK, Unreadable): Lease._leave_unseen,
     (_Phase.LEAVE_CHECK, Failed): Lease._leave_unseen,
     (_Phase.LEAVE, Deleted): Lease._leave_done,
+    (_Phase.LEAVE, Denied): Lease._leave_done,
     (_Phase.LEAVE, Failed): Lease._leave_done,
 }

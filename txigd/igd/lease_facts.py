@@ -72,7 +72,7 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """AddPortMapping or AddAnyPortMapping was answered with a UPnP error."""
+    """AddPortMapping or AddAnyPortMapping was answered with a UPnP error; or DeletePortMapping with 606."""
 
     code: int
     text: str
@@ -87,7 +87,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """DeletePortMapping was answered; an error means that there was nothing of ours to delete (Q135)."""
+    """DeletePortMapping was answered; most errors mean that there was nothing of ours to delete (Q135)."""
 
 
 Fact = Found | Missing | Unreadable | Added | Reserved | Denied | Failed | Deleted
