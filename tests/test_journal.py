@@ -199,8 +199,28 @@ class Operations(SynchronousTestCase):
         self.journal.expire(4000.0)
         self.assertEqual(self.journal.pinholes(UDN), ())
         self.journal.pinhole_opened(UDN, hole)
-        self.journal.pinhole_closed(UDN, 7)
+        self.journal.pinhole_closed(UDN, replace(hole, unique_id=0))
         self.assertEqual(self.journal.udns, ())
+
+    def test_pinholes_are_written_ahead(self):
+        ahead = JournalPinhole(0, 6, "2001:db8::7", 8080, "", 0, 4000)
+        self.journal.will_open(UDN, ahead)
+        self.assertEqual((self.changes, self.journal.pinholes(UDN)), ([True], (ahead,)))
+        self.journal.not_opened(UDN, ahead)
+        self.assertEqual(self.journal.udns, ())
+        self.journal.will_open(UDN, ahead)
+        self.journal.pinhole_opened(UDN, replace(ahead, unique_id=7))
+        self.assertEqual(self.changes[-1], True)
+        self.journal.pinhole_opened(UDN, replace(ahead, unique_id=7))
+        self.assertEqual(self.changes[-1], False, "a renewal")
+        self.journal.will_open(UDN, replace(ahead, expires=3000))
+        self.assertEqual(self.changes[-1], False)
+        self.assertEqual(self.journal.pinholes(UDN), (replace(ahead, unique_id=7),), "the longer of two leases")
+        self.journal.not_opened(UDN, ahead)
+        self.assertEqual(len(self.journal.pinholes(UDN)), 1, "one that was opened earlier stays")
+        other = replace(ahead, unique_id=7, internal_port=8081)
+        self.journal.pinhole_opened(UDN, other)
+        self.assertEqual(self.journal.pinholes(UDN), (other,), "its number belongs to another one now")
 
     def test_no_record_of_what_is_never_sent(self):
         good = made()
@@ -240,7 +260,7 @@ class Bounds(SynchronousTestCase):
                 journal.keep_port(replace(wanted, internal_port=1 + n + 70 * g), 65_535)
             for n in range(JOURNAL_PINHOLES + 3):
                 address = "2001:db8:1111:2222:3333:4444:5555:6666"
-                journal.pinhole_opened(udn, JournalPinhole(n, 65_535, address, 65_535, address, 65_535, 2 * 10**9))
+                journal.pinhole_opened(udn, JournalPinhole(n, 65_535, address, 65_535, address, 60_000 + n, 2 * 10**9))
         octets = journal.encode(1e9)
         self.assertLess(len(octets), STATE_OCTETS)
         again = Journal.decode(octets, boot="b" * 36, now=1e9)
@@ -383,7 +403,7 @@ def play(steps, text=""):
         elif what == "port":
             journal.keep_port(wanted, number)
         else:
-            journal.pinhole_opened(udn, JournalPinhole(number, 17, "2001:db8::7%eth0", 0, "", 0, now + 100))
+            journal.pinhole_opened(udn, JournalPinhole(number, 17, "2001:db8::7%eth0", 0, "", number % 7, now + 100))
     return journal
 
 

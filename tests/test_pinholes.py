@@ -21,6 +21,7 @@ from txigd.igd.pinhole import Pinhole, PinholeStatus
 from txigd.igd.pinhole_books import record
 from txigd.igd.pinholes import HeldPinhole, Pinholes
 from txigd.interfaces import IMappingObserver
+from txigd.limits import LEFTOVERS_SECONDS
 from txigd.testing import pinholes as testing
 
 WEB = Pinhole("TCP", 8080)
@@ -286,7 +287,7 @@ class PinholesTests(SynchronousTestCase):
         self.pinholes.forget(raising)
 
     def test_a_fault_of_ours_is_no_end(self) -> None:
-        self.patch(self.firewall, "open", lambda *_: 1 / 0)
+        self.patch(self.firewall, "open", lambda *_, **__: 1 / 0)
         held = self.pinholes.hold(WEB)
         self.pinholes.attach(self.firewall)
         self.wait(0.1)
@@ -313,11 +314,65 @@ class PinholesTests(SynchronousTestCase):
         table.add(testing.Pinhole(str(OURS), 7777, 6), 3600, now=self.clock.seconds())
         self.pinholes.hold(WEB)
         self.pinholes.attach(self.firewall)
-        self.wait(0.1)
+        self.wait(LEFTOVERS_SECONDS + 0.1)
         self.assertEqual(self.open_ports(), [7777, 8080])
         self.assertEqual([one.internal_port for one in journal.pinholes("uuid:1")], [8080])
         self.successResultOf(self.pinholes.stop())
         self.assertEqual((self.open_ports(), journal.pinholes("uuid:1")), ([7777], ()))
+
+    def killed(self, *wanted: Pinhole) -> Journal:
+        """What is on record after a life that held these and was killed at its last request."""
+        journal = Journal()
+        first = Pinholes(self.clock, books=Books(journal, self.clock.seconds), random=Random(1))
+        first.attach(self.firewall)
+        for one in wanted:
+            first.hold(one)
+        self.wait(0.1)
+        octets = journal.encode(self.clock.seconds())
+        first.detach("killed")
+        for held in first:
+            held.abandon()
+        self.wait(0.1)
+        return Journal.decode(octets, now=self.clock.seconds())
+
+    def test_Q199_what_is_wanted_when_the_gateway_is_found_keeps_its_number(self) -> None:
+        """Applications say what they want as soon as they are told of a gateway: a moment after it was attached."""
+        journal = self.killed(WEB, Pinhole("TCP", 8081))
+        self.pinholes = Pinholes(self.clock, books=Books(journal, self.clock.seconds), random=Random(2))
+        self.lan.asked.clear()
+        self.pinholes.attach(self.firewall)
+        held = self.pinholes.hold(WEB)
+        self.wait(0.1)
+        self.assertEqual((held.status.state, held.status.unique_id), (MappingState.ACTIVE, 1))
+        self.wait(LEFTOVERS_SECONDS)
+        self.assertEqual(self.open_ports(), [8080])
+        self.assertEqual(self.lan.actions().count("DeletePinhole"), 1)
+        self.assertEqual([one.unique_id for one in journal.pinholes("uuid:1")], [1])
+
+    def test_Q199_killed_while_it_was_opened(self) -> None:
+        """AddPinhole was carried out, and nobody was there to hear the answer."""
+        opens = self.firewall.open
+        answer: Deferred[None] = Deferred()
+
+        async def slow(*given: Any, **more: Any) -> Any:
+            fact = await opens(*given, **more)
+            await answer
+            return fact
+
+        patched = self.patch(self.firewall, "open", slow)
+        journal = self.killed(WEB)
+        patched.restore()
+        self.assertEqual(self.open_ports(), [8080])
+        self.pinholes = Pinholes(self.clock, books=Books(journal, self.clock.seconds), random=Random(2))
+        self.pinholes.attach(self.firewall)
+        self.wait(LEFTOVERS_SECONDS + 0.1)
+        self.assertEqual((self.open_ports(), journal.pinholes("uuid:1")), ([], ()))
+
+    def test_Q199_what_was_refused_or_never_sent_is_not_on_record(self) -> None:
+        for faults in ({"AddPinhole": 606}, {"GetFirewallStatus": "hang"}):
+            self.gateway.faults.update(faults)
+            self.assertEqual(self.killed(WEB).pinholes("uuid:1"), ())
+            self.gateway.faults.clear()
 
     def test_Q199_what_has_run_out_or_is_for_an_address_of_the_past_is_left(self) -> None:
         journal = Journal()
@@ -325,10 +380,11 @@ class PinholesTests(SynchronousTestCase):
         record(books, "uuid:1", WEB, 7, NEW)
         self.pinholes = Pinholes(self.clock, books=books, random=Random(2))
         self.pinholes.attach(self.firewall)
-        self.wait(1)
+        self.wait(LEFTOVERS_SECONDS + 0.1)
         self.assertEqual((self.lan.actions(), len(journal.pinholes("uuid:1"))), ([], 1))
         self.clock.advance(4000)
         self.pinholes.attach(self.firewall)
+        self.wait(LEFTOVERS_SECONDS + 0.1)
         self.assertEqual((self.lan.actions(), journal.pinholes("uuid:1")), ([], ()))
 
     def test_Q199_what_is_wanted_while_it_is_being_closed_is_opened_afterwards(self) -> None:
@@ -348,12 +404,13 @@ class PinholesTests(SynchronousTestCase):
         slow: Deferred[None] = Deferred()
         opens = self.firewall.open
 
-        async def opened(*given: Any) -> Any:
+        async def opened(*given: Any, **more: Any) -> Any:
             await slow
-            return await opens(*given)
+            return await opens(*given, **more)
 
         patched = self.patch(self.firewall, "open", opened)
         self.pinholes.attach(self.firewall)
+        self.wait(LEFTOVERS_SECONDS)
         patched.restore()
         held = self.pinholes.hold(WEB)
         self.wait(0.1)
@@ -377,6 +434,10 @@ class PinholesTests(SynchronousTestCase):
         for end in (lambda: self.pinholes.detach("gone"), lambda: self.pinholes.part("another")):
             self.pinholes = Pinholes(self.clock, books=books, random=Random(2))
             self.pinholes.attach(self.firewall)
+            end()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+            self.pinholes.attach(self.firewall)
+            self.wait(LEFTOVERS_SECONDS)
             self.assertEqual(len(self.lan.hanging), 1)
             end()
             self.assertEqual(self.clock.getDelayedCalls(), [])

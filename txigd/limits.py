@@ -181,6 +181,7 @@ LEASE_SECONDS: Final = 3600  # bounds what a SIGKILL leaves behind to an hour
 LEASE_CEILING_SECONDS: Final = 604_800  # IGD:2 section 2.5: one week
 PINHOLE_LEASE_CEILING_SECONDS: Final = 86_400  # WANIPv6FirewallControl:1: one day, none permanent (Q200)
 PINHOLES: Final = 16  # wanted at once unless the caller raises it (D6)
+LEFTOVERS_SECONDS: Final = 2.0  # a gateway's users say what they want when it was found; then the rest is closed
 LEFTOVER_PINHOLE_SECONDS: Final = 60  # opened once more to learn its number, and closed at once
 PINHOLE_SIGHT_SECONDS: Final = 5.0  # how long a new gateway may take to show itself over IPv6 too (Q008, Q001)
 VERIFY_SECONDS: Final = 60.0  # each mapping is read back at least this often

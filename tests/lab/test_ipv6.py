@@ -7,6 +7,7 @@ moment, some milliseconds, nothing new comes through.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import signal
@@ -287,12 +288,74 @@ class HoldTests(IPv6Case):
 
 
 class DaemonTests(IPv6Case):
-    def test_the_daemon_holds_a_pinhole_and_closes_it(self) -> None:
-        log = Path(self.mktemp())
+    def setUp(self) -> None:
+        super().setUp()
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        self.log, self.state = folder / "log", folder / "state.json"
+
+    def daemon(self, *pinholes: str) -> subprocess.Popen[bytes]:
         argv = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", "igd"]
-        with log.open("wb") as out:
-            daemon = self.lab.spawn(CLIENT, [*argv, "--pinhole", "tcp:8080"], stdout=out)
-        until(lambda: "pinhole tcp6:8080: active" in log.read_text(), 15, "an active pinhole")
+        words = [word for pinhole in pinholes for word in ("--pinhole", pinhole)]
+        with self.log.open("ab") as out:
+            return self.lab.spawn(CLIENT, [*argv, "--state", str(self.state), *words], stdout=out)
+
+    def logged(self, pattern: str) -> list[str]:
+        return re.findall(pattern, self.log.read_text())
+
+    def ids(self) -> dict[int, int]:
+        """The UniqueIDs on record, by port."""
+        [page] = json.loads(self.state.read_text())["gateways"]
+        return {pinhole["internal_port"]: pinhole["unique_id"] for pinhole in page["pinholes"]}
+
+    def ports(self) -> list[int]:
+        """Those of the client that the router lets in."""
+        mine = [rule for rule in self.pinholes() if f"{int(ipaddress.IPv6Address(CLIENT_ADDRESS6)):#034x}" in rule]
+        return sorted(int(found[1]) for rule in mine if (found := re.search(r" dport (\d+)", rule)))
+
+    def test_Q199_after_a_kill_the_wanted_is_adopted_and_the_rest_closed(self) -> None:
+        self.lab.echo(CLIENT, "TCP", 8080)
+        foreign = ["upnpc", "-6", "-u", self.lab.location6(), "-A", "", "0", NEIGHBOUR_ADDRESS6, "8081", "TCP", "3600"]
+        self.assertIn("Pinhole ID", self.lab.run(NEIGHBOUR, foreign).stdout)
+        first = self.daemon("tcp:8080", "tcp:8081", "udp:8082")
+        until(lambda: len(self.logged("pinhole .*: active")) == 3, 15, "three active pinholes")
+        first.kill()
+        first.wait(5)
+        before = self.ids()
+        self.assertEqual((sorted(before), self.ports()), ([8080, 8081, 8082], [8080, 8081, 8082]))
+        second = self.daemon("tcp:8080", "tcp:8083")
+        until(lambda: len(self.logged("pinhole .*: active")) == 5, 15, "two more of another life")
+        until(lambda: len(self.logged("closed .*, left over from an earlier run")) == 2, 15, "the rest is closed")
+        self.assertEqual(self.ports(), [8080, 8083])
+        self.assertTrue(self.reaches())
+        until(lambda: sorted(self.ids()) == [8080, 8083], 5, "it is on record")
+        self.assertEqual(self.ids()[8080], before[8080], "taken over, not opened anew")
+        second.send_signal(signal.SIGTERM)
+        second.wait(10)
+        self.assertEqual(self.ports(), [])
+        self.assertEqual(len(self.pinholes()), 1, "the neighbour's")
+
+    def test_Q199_killed_while_it_opens_them_it_leaves_nothing_for_the_next_life_but_what_is_wanted(self) -> None:
+        wanted = [f"tcp:{port}" for port in range(8080, 8088)]
+        for count in (1, 3, 5):
+            first = self.daemon(*wanted)
+            until(lambda count=count: len(self.pinholes()) >= count, 15, "some are open")
+            first.kill()
+            first.wait(5)
+            left = self.ports()
+            self.assertGreaterEqual(len(left), count)
+            actives = len(self.logged("pinhole .*: active"))
+            second = self.daemon("tcp:9000")
+            until(lambda actives=actives: len(self.logged("pinhole .*: active")) > actives, 15, "another life")
+            until(lambda: list(self.ids()) == [9000], 30, "all others closed")
+            self.assertEqual(self.ports(), [9000])
+            second.send_signal(signal.SIGTERM)
+            second.wait(10)
+            self.assertEqual(self.pinholes(), [])
+
+    def test_the_daemon_holds_a_pinhole_and_closes_it(self) -> None:
+        daemon = self.daemon("tcp:8080")
+        until(lambda: self.logged("pinhole tcp6:8080: active"), 15, "an active pinhole")
         self.lab.echo(CLIENT, "TCP", 8080)
         self.assertTrue(self.reaches())
         daemon.send_signal(signal.SIGTERM)

@@ -155,8 +155,18 @@ class Firewall:
         self._services.clear()
 
     # -- facts for the lease machine -----------------------------------------------------------------------------------
-    async def open(self, wanted: Pinhole, client: ipaddress.IPv6Address, lease_seconds: int) -> PinholeFact:
-        """Send AddPinhole: Opened, Denied or Failed. With the values of an open pinhole it extends that one."""
+    async def open(
+        self,
+        wanted: Pinhole,
+        client: ipaddress.IPv6Address,
+        lease_seconds: int,
+        *,
+        before: Callable[[], object] = lambda: None,
+    ) -> PinholeFact:
+        """Send AddPinhole: Opened, Denied or Failed. With the values of an open pinhole it extends that one.
+
+        :param before: called when nothing stands in the way of sending it.
+        """
         try:
             state = await self._status(client)
             if state.enabled is False:
@@ -164,6 +174,7 @@ class Firewall:
             if state.inbound_allowed is False:
                 return Denied(703, "the gateway's settings let no host open pinholes")
             service = await self._located(client)
+            before()
             unique_id = await service.add_pinhole(
                 remote_host=str(wanted.remote_host or ""),
                 remote_port=wanted.remote_port,

@@ -43,7 +43,7 @@ class _Page:
     """One gateway's part. Dicts keep the order of writing, the oldest first."""
 
     entries: dict[tuple[Slot, str, int], JournalEntry] = field(default_factory=dict)
-    pinholes: dict[int, JournalPinhole] = field(default_factory=dict)
+    pinholes: dict[tuple[int, str, int, str, int], JournalPinhole] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -185,20 +185,38 @@ class Journal:
         return self._ports.get(KeptPort.of(wanted).wanted, 0) if wanted.any_port else 0
 
     # -- pinholes ------------------------------------------------------------------------------------------------------
-    def pinhole_opened(self, udn: str, pinhole: JournalPinhole) -> None:
-        """AddPinhole or UpdatePinhole was answered with success."""
+    def will_open(self, udn: str, pinhole: JournalPinhole) -> None:
+        """Write ahead: AddPinhole for this one is about to be sent, and no table will tell of it."""
         page = self._page(udn)
-        page.pinholes.pop(pinhole.unique_id, None)
-        if len(page.pinholes) >= JOURNAL_PINHOLES:
-            del page.pinholes[next(iter(page.pinholes))]
-        page.pinholes[pinhole.unique_id] = pinhole
-        # Its id is known only from the answer, and no table tells it afterwards.
-        self.on_change(True)
+        before = page.pinholes.get(pinhole.place)
+        if before is not None:
+            longer = max(before.expires, pinhole.expires)
+            pinhole = replace(pinhole, unique_id=before.unique_id, expires=longer)
+        self._put(page, pinhole)
+        self.on_change(before is None)
 
-    def pinhole_closed(self, udn: str, unique_id: int) -> None:
+    def pinhole_opened(self, udn: str, pinhole: JournalPinhole) -> None:
+        """AddPinhole or UpdatePinhole was answered with success; one that had its number before is gone."""
+        page = self._page(udn)
+        before = page.pinholes.get(pinhole.place)
+        for place, other in tuple(page.pinholes.items()):
+            if other.unique_id == pinhole.unique_id:
+                del page.pinholes[place]
+        self._put(page, pinhole)
+        # a renewal may wait for the next write; a number is told by no table
+        self.on_change(before is None or before.unique_id != pinhole.unique_id)
+
+    def not_opened(self, udn: str, pinhole: JournalPinhole) -> None:
+        """It was refused: what was only written ahead is taken back."""
+        page = self._pages.get(_udn(udn))
+        record = None if page is None else page.pinholes.get(pinhole.place)
+        if record is not None and not record.unique_id:
+            self.pinhole_closed(udn, record)
+
+    def pinhole_closed(self, udn: str, pinhole: JournalPinhole) -> None:
         """Deleted, or not there any more (704)."""
         page = self._pages.get(_udn(udn))
-        if page is not None and page.pinholes.pop(unique_id, None) is not None:
+        if page is not None and page.pinholes.pop(pinhole.place, None) is not None:
             self._changed(udn, page)
 
     def pinholes(self, udn: str) -> tuple[JournalPinhole, ...]:
@@ -258,7 +276,7 @@ class Journal:
         for udn, entries, pinholes in pages.gateways[-JOURNAL_GATEWAYS:]:
             page = journal._pages[udn] = _Page()
             page.entries = {entry.target: entry for entry in entries[-JOURNAL_ENTRIES:]}
-            page.pinholes = {hole.unique_id: hole for hole in pinholes[-JOURNAL_PINHOLES:]}
+            page.pinholes = {hole.place: hole for hole in pinholes[-JOURNAL_PINHOLES:]}
         journal._pinned = {gateway.udn: gateway for gateway in pages.pinned[-JOURNAL_GATEWAYS:]}
         journal._ports = {port.wanted: port.external_port for port in pages.ports[-JOURNAL_PORTS:]}
         journal.expire(now)
@@ -282,6 +300,13 @@ class Journal:
             if all(entry.expires is not None for entry in page.entries.values()):
                 return udn
         return next(iter(self._pages))
+
+    @staticmethod
+    def _put(page: _Page, pinhole: JournalPinhole) -> None:
+        page.pinholes.pop(pinhole.place, None)
+        if len(page.pinholes) >= JOURNAL_PINHOLES:
+            del page.pinholes[next(iter(page.pinholes))]
+        page.pinholes[pinhole.place] = pinhole
 
     @staticmethod
     def _drop(page: _Page, slot: Slot) -> bool:

@@ -116,8 +116,9 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class JournalPinhole:
-    """One IPv6 pinhole that we opened.
+    """One IPv6 pinhole that we opened, or may have.
 
+    :ivar unique_id: 0 while it is not known.
     :ivar protocol: IANA number, 65535 for any. Ports may be 0, for any.
     :ivar remote_host: an IPv6 address, empty for everybody.
     :ivar expires: when it has surely run out; a pinhole is never permanent (WANIPv6FirewallControl:1).
@@ -134,6 +135,11 @@ class JournalPinhole:
 
     def __post_init__(self) -> None:
         _check(self, _PINHOLE_RULES)
+
+    @property
+    def place(self) -> tuple[int, str, int, str, int]:
+        """The values that tell one pinhole from another; AddPinhole with the same ones extends it."""
+        return self.protocol, self.internal_client, self.internal_port, self.remote_host, self.remote_port
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def _gateway(record: Any, shift: int) -> tuple[str, Sequence[JournalEntry], Sequ
     entries = [_shifted(_record(JournalEntry, entry), "expires", shift) for entry in _list(record["entries"])]
     pinholes = [_shifted(_record(JournalPinhole, hole), "expires", shift) for hole in _list(record["pinholes"])]
     _no_twins("entry", [entry.target for entry in entries])
-    _no_twins("pinhole", [hole.unique_id for hole in pinholes])
+    _no_twins("pinhole", [hole.place for hole in pinholes])
     return udn, entries, pinholes
 
 

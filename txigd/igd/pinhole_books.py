@@ -14,7 +14,7 @@ from txigd import log
 from txigd.igd.books import Books
 from txigd.igd.firewall import Firewall
 from txigd.igd.journal_entry import JournalPinhole, latest_end
-from txigd.igd.lease_facts import Added, Missing
+from txigd.igd.lease_facts import Added, Denied, Missing
 from txigd.igd.pinhole import PROTOCOL_NUMBERS, Closed, Opened, Pinhole, PinholeFact
 from txigd.limits import LEFTOVER_PINHOLE_SECONDS
 
@@ -23,35 +23,39 @@ _PROTOCOLS = {number: name for name, number in PROTOCOL_NUMBERS.items()}
 
 
 def record(books: Books, udn: str, wanted: Pinhole, unique_id: int, client: ipaddress.IPv6Address) -> None:
-    """This pinhole was opened, or extended, a moment ago; a number that it had before is no longer its own."""
-    for old in books.journal.pinholes(udn):
-        same = _pinhole(old)
-        if old.unique_id != unique_id and same is not None and _place(same) == (*_values(wanted), client):
-            books.journal.pinhole_closed(udn, old.unique_id)
-    books.journal.pinhole_opened(
-        udn,
-        JournalPinhole(
-            unique_id=unique_id,
-            protocol=PROTOCOL_NUMBERS[wanted.protocol],
-            internal_client=str(client),
-            internal_port=wanted.internal_port,
-            remote_host=str(wanted.remote_host or ""),
-            remote_port=wanted.remote_port,
-            expires=latest_end(wanted.lease_seconds, books.now()) or 0,
-        ),
-    )
+    """This pinhole was opened, or extended, a moment ago."""
+    books.journal.pinhole_opened(udn, _entry(books, wanted, unique_id, client))
+
+
+def opening(books: Books, udn: str, wanted: Pinhole, client: ipaddress.IPv6Address) -> None:
+    """AddPinhole is about to be sent: whoever is killed before the answer finds it on record."""
+    books.journal.will_open(udn, _entry(books, wanted, 0, client))
 
 
 def learn(
     books: Books, udn: str, wanted: Pinhole, unique_id: int, client: ipaddress.IPv6Address, fact: PinholeFact
 ) -> None:
-    """What the gateway answered about a pinhole that has this number."""
+    """What the gateway answered about a pinhole that has this number; a Failed one leaves everything open (F45)."""
     if isinstance(fact, Opened):
         record(books, udn, wanted, fact.unique_id, fact.client)
     elif isinstance(fact, Added):
         record(books, udn, wanted, unique_id, client)
     elif isinstance(fact, (Closed, Missing)):
-        books.journal.pinhole_closed(udn, unique_id)
+        books.journal.pinhole_closed(udn, _entry(books, wanted, unique_id, client))
+    elif isinstance(fact, Denied) and fact.code:
+        books.journal.not_opened(udn, _entry(books, wanted, unique_id, client))
+
+
+def _entry(books: Books, wanted: Pinhole, unique_id: int, client: ipaddress.IPv6Address) -> JournalPinhole:
+    return JournalPinhole(
+        unique_id=unique_id,
+        protocol=PROTOCOL_NUMBERS[wanted.protocol],
+        internal_client=str(client),
+        internal_port=wanted.internal_port,
+        remote_host=str(wanted.remote_host or ""),
+        remote_port=wanted.remote_port,
+        expires=latest_end(wanted.lease_seconds, books.now()) or 0,
+    )
 
 
 async def settle(books: Books, firewall: Firewall, wanted: Callable[[], Iterable[Pinhole]]) -> None:
@@ -63,11 +67,11 @@ async def settle(books: Books, firewall: Firewall, wanted: Callable[[], Iterable
     for old in books.journal.pinholes(udn):
         pinhole = _pinhole(old)
         if old.expires <= books.now():
-            books.journal.pinhole_closed(udn, old.unique_id)
+            books.journal.pinhole_closed(udn, old)
         elif pinhole is None or _values(pinhole) in {_values(one) for one in wanted()}:
             continue
         elif await _close(firewall, pinhole):
-            books.journal.pinhole_closed(udn, old.unique_id)
+            books.journal.pinhole_closed(udn, old)
             _log.info("closed {pinhole}, left over from an earlier run", pinhole=str(pinhole))
 
 
@@ -89,10 +93,6 @@ def _pinhole(old: JournalPinhole) -> Pinhole | None:
         old.remote_port,
         ipaddress.IPv6Address(old.internal_client),
     )
-
-
-def _place(pinhole: Pinhole) -> tuple[object, ...]:
-    return (*_values(pinhole), pinhole.internal_client)
 
 
 def _values(pinhole: Pinhole) -> tuple[str, int, str, int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Hashable
 from random import Random
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from txigd import log
@@ -29,8 +30,8 @@ from txigd.igd.pinhole import (
     PinholeLease,
     PinholeStatus,
 )
-from txigd.igd.pinhole_books import learn, settle
-from txigd.limits import FAREWELL_SECONDS, PINHOLES
+from txigd.igd.pinhole_books import learn, opening, settle
+from txigd.limits import FAREWELL_SECONDS, LEFTOVERS_SECONDS, PINHOLES
 
 _log = log.logger("txigd.pinholes")
 
@@ -78,7 +79,9 @@ class HeldPinhole(Held[Pinhole, PinholeStatus, Firewall, PinholeLease]):
         except AddressingError as error:
             return Denied(0, str(error))
         if isinstance(command, Open):
-            return self._learned(place, 0, client, await place.open(self.wanted, client, command.lease_seconds))
+            write_ahead = functools.partial(opening, self._books, place.device.udn, self.wanted, client)
+            fact = await place.open(self.wanted, client, command.lease_seconds, before=write_ahead)
+            return self._learned(place, 0, client, fact)
         assert isinstance(command, Extend)
         if client != lease.client:
             # the provider gave us another prefix: the old address leads nowhere, and its pinhole runs out by itself
@@ -141,14 +144,17 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
         self._books = Books() if books is None else books
         self._random = random or Random()  # jitter needs no secret
         self._settling: Deferred[None] | None = None
+        self._settles: IDelayedCall | None = None
 
     def attach(self, place: Firewall, *, restarted: bool = True) -> None:
-        """Hold everything there; what an earlier run left open and nobody wants is closed (Q199)."""
+        """Hold everything there; what an earlier run left open and nobody wants is closed (Q199).
+
+        That begins a moment later: what is wanted of a gateway is often said when it was found, which is now.
+        """
         super().attach(place, restarted=restarted)
         self._unsettle()
         if self._books.kept:
-            self._settling = Deferred.fromCoroutine(settle(self._books, place, self._wanted))
-            self._settling.addErrback(self._unsettled)
+            self._settles = self._clock.callLater(LEFTOVERS_SECONDS, self._settle, place)
 
     def detach(self, reason: str) -> None:
         """The gateway is gone; everything stays wanted."""
@@ -169,7 +175,13 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
     def _wanted(self) -> list[Pinhole]:
         return [held.wanted for held in self if not held.leaving]
 
+    def _settle(self, place: Firewall) -> None:
+        self._settling = Deferred.fromCoroutine(settle(self._books, place, self._wanted))
+        self._settling.addErrback(self._unsettled)
+
     def _unsettle(self) -> None:
+        if self._settles is not None and self._settles.active():
+            self._settles.cancel()
         settling, self._settling = self._settling, None
         if settling is not None:
             settling.cancel()
