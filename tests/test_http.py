@@ -31,6 +31,7 @@ from txigd.errors import (
     ReplyTooLarge,
 )
 from txigd.interfaces import IExchange
+from txigd.limits import HTTP_AGAIN_SECONDS
 from txigd.upnp.http import DeviceAgent, DeviceResponse, Exchange, Octets, WireHeaders
 from txigd.upnp.http_reply import Reply
 from txigd.upnp.http_request import default_user_agent, request_octets
@@ -413,6 +414,74 @@ class ClockTests(SynchronousTestCase):
         self.clock.advance(0.2)
         self.failureResultOf(done, ExchangeTimeout)
         self.assert_idle()
+
+    def no_connection(self, kind: type[Exception] = error.TimeoutError) -> None:
+        """The latest connection does not come about; after the time that it was given, if it is out of time."""
+        _, _, factory, seconds, _ = self.clock.tcpClients[-1]
+        connector = self.clock.connectors[-1]
+        connector.stopConnecting = lambda: factory.clientConnectionFailed(connector, Failure(error.UserError()))
+        if kind is error.TimeoutError:
+            self.clock.advance(seconds)
+        factory.clientConnectionFailed(connector, Failure(kind()))
+
+    def test_F46_a_connection_that_does_not_come_about_soon_is_begun_anew(self) -> None:
+        done = self.begin("POST", body=b"<a/>")
+        for _ in HTTP_AGAIN_SECONDS:
+            self.no_connection()
+        seconds = [client[3] for client in self.clock.tcpClients]
+        self.assertEqual(seconds, [*HTTP_AGAIN_SECONDS, 10.0 - sum(HTTP_AGAIN_SECONDS)])
+        self.assertEqual({client[:2] for client in self.clock.tcpClients}, {("192.0.2.1", 5000)})
+        transport = self.connected()
+        self.assertEqual(len(transport.writes), 1)
+        self.protocol.dataReceived(OK)
+        self.clock.advance(0)
+        self.assertEqual(self.successResultOf(done).body, b"ok")
+        self.assert_idle()
+
+    def test_F46_B2_the_last_one_has_what_is_left_and_no_more(self) -> None:
+        done = self.begin()
+        for _ in HTTP_AGAIN_SECONDS:
+            self.no_connection()
+        connector, client = self.clock.connectors[-1], self.clock.tcpClients[-1]
+        connector.stopConnecting = lambda: client[2].clientConnectionFailed(connector, Failure(error.UserError()))
+        self.clock.advance(3.0 - sum(HTTP_AGAIN_SECONDS) - 0.01)
+        self.assertNoResult(done)
+        self.clock.advance(0.02)
+        self.assertFalse(self.failureResultOf(done, ExchangeTimeout).value.asked)
+        self.assertEqual(len(self.clock.tcpClients), len(HTTP_AGAIN_SECONDS) + 1)
+        self.assert_idle()
+
+    def test_F46_a_refusal_is_final(self) -> None:
+        done = self.begin()
+        self.no_connection()
+        self.no_connection(error.ConnectionRefusedError)
+        self.failureResultOf(done, ConnectFailed)
+        self.assertEqual(len(self.clock.tcpClients), 2)
+        self.assert_idle()
+
+    def test_F46_cancelling_ends_the_latest_connection(self) -> None:
+        done = self.begin()
+        self.no_connection()
+        connector, client = self.clock.connectors[-1], self.clock.tcpClients[-1]
+        connector.stopConnecting = lambda: client[2].clientConnectionFailed(connector, Failure(error.UserError()))
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assertEqual(len(self.clock.tcpClients), 2)
+        self.assert_idle()
+
+    def test_F46_no_new_connection_without_time(self) -> None:
+        done = self.exchange.request("GET", self.URL, (), body_cap=10, seconds=0.1)
+        self.assertEqual(self.clock.tcpClients[-1][3], 0.1)
+        self.no_connection()
+        self.failureResultOf(done, ExchangeTimeout)
+        self.assertEqual(len(self.clock.tcpClients), 1)
+        self.assert_idle()
+
+    def test_F45_a_timeout_tells_whether_the_request_was_sent(self) -> None:
+        done = self.begin()
+        self.connected()
+        self.clock.pump([10.1, 0])
+        self.assertTrue(self.failureResultOf(done, ExchangeTimeout).value.asked)
 
     def test_B2_L1_total_deadline_is_not_moved_by_data(self) -> None:
         done = self.begin()

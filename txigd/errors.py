@@ -47,7 +47,14 @@ class ConnectFailed(ExchangeError):
 
 
 class ExchangeTimeout(ExchangeError):
-    """The device did not answer in time."""
+    """The device did not answer in time.
+
+    ``asked`` is whether the request had been sent by then, so that it may have been carried out.
+    """
+
+    def __init__(self, text: str = "", *, asked: bool = True) -> None:
+        super().__init__(text)
+        self.asked = asked
 
 
 class ReplyTooLarge(ExchangeError):

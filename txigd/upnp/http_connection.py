@@ -3,7 +3,10 @@
 The Deferred fires when the connection is gone, so nothing of an exchange outlives it: no socket, no timer, and the next
 call to a gateway that can serve one connection only finds it free (Q103).
 
-Sources: threats B1, B2, L1-L3, L23; faults F40, F41.
+A connection that does not come about soon is begun anew: the kernel repeats a lost SYN after a second only. Nothing was
+sent by then, so this is good for every request.
+
+Sources: threats B1, B2, L1-L3, L23; faults F40, F41, F46.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from txigd.errors import ConnectFailed, ExchangeError, ExchangeTimeout
-from txigd.limits import HTTP_SETTLE_SECONDS
+from txigd.limits import HTTP_AGAIN_SECONDS, HTTP_SETTLE_SECONDS
 from txigd.upnp.http_reply import Reply, ReplyReader
 from txigd.upnp.url import IPAddress, unmapped, with_zone
 
@@ -32,7 +35,7 @@ class DeviceConnection(Protocol):
 
     :param reactor: offers IReactorTCP and IReactorTime.
     :param seconds: from now to the last octet of the reply.
-    :param connect_seconds: of these, what the connection itself may take.
+    :param connect_seconds: of these, what the connection itself may take, however often it is begun.
 
     ``done`` fires with a :class:`Reply` or an :class:`ExchangeError`; cancelling it aborts the connection.
 
@@ -52,6 +55,8 @@ class DeviceConnection(Protocol):
         self._ends: float = reactor.seconds() + seconds
         self._timer = reactor.callLater(min(seconds, connect_seconds), self._expired)
         self._connector: Any = None
+        self._where: tuple[str, int, tuple[str, int] | None] = "", 0, None  # host, port, our own address
+        self._begun = 0
         self._told = False
         self._outcome: Reply | ExchangeError | None = None
         self._zone = ""
@@ -65,14 +70,16 @@ class DeviceConnection(Protocol):
     def open(self, host: IPAddress, port: int, source: IPAddress | None = None) -> None:
         """Connect to the literal address; no name is ever resolved, a zone goes to the socket only."""
         self._zone = getattr(host, "scope_id", None) or ""
-        left = self._ends - self._reactor.seconds()
+        self._where = str(host), port, None if source is None else (str(source), 0)
+        self._begin()
+
+    def _begin(self) -> None:
+        host, port, source = self._where
+        soon = HTTP_AGAIN_SECONDS[self._begun : self._begun + 1]  # none for the last one: it has all that is left
+        self._begun += 1
         try:
             self._connector = self._reactor.connectTCP(
-                str(host),
-                port,
-                _SingleConnection(self),
-                timeout=left,
-                bindAddress=None if source is None else (str(source), 0),
+                host, port, _SingleConnection(self), timeout=min([self._left(), *soon]), bindAddress=source
             )
         except OSError as failed:
             # the zone names no interface
@@ -97,7 +104,7 @@ class DeviceConnection(Protocol):
         if host is not None:
             # what serves as our address there needs the same zone as the device's
             self._local = with_zone(unmapped(ipaddress.ip_address(host)), self._zone)
-        self._timer.reset(max(0.0, self._ends - self._reactor.seconds()))
+        self._timer.reset(self._left())
         # the tail of a body longer than one segment must not wait for the device's delayed acknowledgement
         transport.setTcpNoDelay(True)
         transport.write(self._octets)
@@ -116,7 +123,7 @@ class DeviceConnection(Protocol):
             self._outcome = self._reply()
             self.transport.loseConnection()
         elif self._reader.settled:
-            self._timer.reset(max(0.0, min(HTTP_SETTLE_SECONDS, self._ends - self._reactor.seconds())))
+            self._timer.reset(min(HTTP_SETTLE_SECONDS, self._left()))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._outcome is None:
@@ -131,14 +138,21 @@ class DeviceConnection(Protocol):
     def connection_failed(self, reason: Failure) -> None:
         """The connection did not come about."""
         if self._outcome is None:
+            if isinstance(reason.value, error.TimeoutError) and self._begun <= len(HTTP_AGAIN_SECONDS) and self._left():
+                self._begin()
+                return
             late = isinstance(reason.value, _TIMEOUTS)
             number = getattr(reason.value, "osError", None)
             text = os.strerror(number) if number and not late else reason.getErrorMessage().rstrip(".")
-            self._outcome = ExchangeTimeout(text) if late else ConnectFailed(text)
+            self._outcome = ExchangeTimeout(text, asked=False) if late else ConnectFailed(text)
             self._outcome.__cause__ = reason.value
         self._fire()
 
     # -- within ----------------------------------------------------------------------------------------------------
+
+    def _left(self) -> float:
+        now: float = self._reactor.seconds()
+        return max(0.0, self._ends - now)
 
     def _reply(self) -> Reply:
         reader = self._reader
@@ -148,7 +162,8 @@ class DeviceConnection(Protocol):
         # L23: what a guard cuts is a success only where the reply is whole but for its framing
         if self._outcome is None and self._reader.settled:
             self._outcome = self._reply()
-        self.abort(ExchangeTimeout("no connection in time" if self.transport is None else "no whole reply in time"))
+        asked = self.transport is not None
+        self.abort(ExchangeTimeout("no whole reply in time" if asked else "no connection in time", asked=asked))
 
     def _cancelled(self, done: Deferred[Reply]) -> None:
         self._told = True  # the Deferred itself tells of a cancellation
