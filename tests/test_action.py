@@ -30,7 +30,15 @@ from txigd.errors import (
     ReplyTooLarge,
 )
 from txigd.interfaces import IExchange
-from txigd.limits import CALLS_WAITING, HTTP_TOTAL_SECONDS, MAPPING_LIST_OCTETS, ROUTES, SOAP_OCTETS
+from txigd.limits import (
+    CALL_HASTY_SECONDS,
+    CALLS_WAITING,
+    HTTP_TOTAL_SECONDS,
+    MAPPING_LIST_OCTETS,
+    ROUTES,
+    SCPD_ACTIONS,
+    SOAP_OCTETS,
+)
 from txigd.upnp.control import soap
 from txigd.upnp.control.action import Caller, ServiceProxy
 from txigd.upnp.description.device import Service
@@ -322,6 +330,98 @@ class CallerTests(SynchronousTestCase):
         exchange.open.pop().callback(good("AddIt"))
         self.assertEqual(8.0, exchange.asked[1]["seconds"])
 
+    # -- bad links
+    def silent(self, exchange: FakeExchange, *, asked: bool = True) -> None:
+        """What is open ends as an exchange does whose time is over."""
+        self.clock.advance(exchange.asked[-1]["seconds"])
+        exchange.open.pop().errback(ExchangeTimeout(asked=asked))
+
+    def test_F46_what_is_due_first_goes_first(self) -> None:
+        caller, exchange = self.caller()
+        for target, due in (("/1", None), ("/look", 60.0), ("/user", None), ("/renewal", 5.0)):
+            self.add(caller, target, due=due)
+        for _ in range(4):
+            exchange.open.pop().callback(good("AddIt"))
+        self.assertEqual(["/1", "/renewal", "/user", "/look"], exchange.targets)
+
+    def test_F46_a_prompt_gateway_that_is_silent_is_asked_again(self) -> None:
+        caller, exchange = self.caller(good(NewUptime="1"))
+        self.successResultOf(self.get(caller))
+        call = self.get(caller)
+        self.silent(exchange)
+        self.assertNoResult(call)
+        exchange.open.pop().callback(good(NewUptime="2"))
+        self.assertEqual({"NewUptime": "2"}, self.successResultOf(call))
+        seconds = [request["seconds"] for request in exchange.asked]
+        self.assertEqual([HTTP_TOTAL_SECONDS, CALL_HASTY_SECONDS, HTTP_TOTAL_SECONDS - CALL_HASTY_SECONDS], seconds)
+
+    def test_F46_the_second_silence_ends_it_within_the_budget(self) -> None:
+        caller, exchange = self.caller(good(NewUptime="1"))
+        self.successResultOf(self.get(caller))
+        call = self.get(caller)
+        self.silent(exchange)
+        self.silent(exchange)
+        self.failureResultOf(call, ExchangeTimeout)
+        self.assertEqual((3, HTTP_TOTAL_SECONDS), (len(exchange.asked), self.clock.seconds()))
+        self.get(caller)
+        self.assertEqual(HTTP_TOTAL_SECONDS, exchange.asked[-1]["seconds"], "what was silent may be slow")
+
+    def test_Q056_a_slow_gateway_has_all_the_time_in_one_try(self) -> None:
+        caller, exchange = self.caller()
+        for _ in range(3):
+            call = self.get(caller)
+            self.clock.advance(8)
+            exchange.open.pop().callback(good(NewUptime="1"))
+            self.successResultOf(call)
+        self.assertEqual([HTTP_TOTAL_SECONDS] * 3, [request["seconds"] for request in exchange.asked])
+
+    def test_Q056_a_gateway_that_becomes_slow_has_what_is_left(self) -> None:
+        caller, exchange = self.caller(good(NewUptime="1"))
+        self.successResultOf(self.get(caller))
+        call = self.get(caller)
+        self.silent(exchange)
+        self.clock.advance(6)
+        exchange.open.pop().callback(good(NewUptime="1"))
+        self.successResultOf(call)
+        self.get(caller)
+        self.assertEqual(HTTP_TOTAL_SECONDS, exchange.asked[-1]["seconds"])
+
+    def test_F46_only_where_silence_tells_of_a_loss(self) -> None:
+        """Not where nothing connects, nor of other actions, nor within a short budget, nor of a reply that is long."""
+        caller, exchange = self.caller(good(NewUptime="1"))
+        self.successResultOf(self.get(caller))
+        call = self.get(caller)
+        self.silent(exchange, asked=False)
+        self.failureResultOf(call, ExchangeTimeout)
+        exchange.answers = [good(NewUptime="1"), good("GetListOfPortMappings", NewPortListing="")]
+        self.successResultOf(self.get(caller))
+        long = ("GetListOfPortMappings", (), ("NewPortListing",))
+        self.successResultOf(caller.call(service(), IP2, *long, idempotent=True))
+        for call in (
+            self.get(caller, seconds=CALL_HASTY_SECONDS * 1.9),
+            caller.call(service(), IP1, "GetOther", (), (), idempotent=True),
+            caller.call(service(), IP2, *long, idempotent=True),
+        ):
+            asked = len(exchange.asked)
+            self.silent(exchange)
+            self.failureResultOf(call, ExchangeTimeout)
+            self.assertEqual(asked, len(exchange.asked) - len(exchange.open))
+
+    def test_F45_F46_a_prompt_action_that_changes_something_is_not_repeated(self) -> None:
+        caller, exchange = self.caller(good("AddIt"))
+        self.successResultOf(self.add(caller))
+        call = self.add(caller)
+        self.silent(exchange)
+        self.failureResultOf(call, ExchangeTimeout)
+        self.assertEqual([HTTP_TOTAL_SECONDS] * 2, [request["seconds"] for request in exchange.asked])
+
+    def test_what_is_known_to_be_prompt_is_bounded(self) -> None:
+        caller, exchange = self.caller()
+        for number in range(SCPD_ACTIONS + 1):
+            exchange.answers = [good(f"Get{number}")]
+            self.successResultOf(caller.call(service(), IP1, f"Get{number}", (), (), idempotent=True))
+        self.assertEqual(SCPD_ACTIONS, len(caller._prompt))
+
     # -- one retry
     def test_F44_lost_connection_is_tried_once_more(self) -> None:
         caller, exchange = self.caller(ConnectFailed(), good(NewUptime="1"))
@@ -453,6 +553,15 @@ class CallerTests(SynchronousTestCase):
 
 
 class ProxyTests(SynchronousTestCase):
+    def test_F46_due_reaches_the_queue(self) -> None:
+        proxy = self.proxy()
+        proxy.call("GetIt")
+        later, soon = proxy.call("GetIt", due=60.0), proxy.call("GetIt", due=1.0)
+        self.exchange.open.pop().callback(good())
+        self.exchange.open.pop().callback(good(NewUptime="1"))
+        self.assertEqual({"NewUptime": 1}, self.successResultOf(soon))
+        self.assertNoResult(later)
+
     def proxy(self, *answers: Reply | Exception, offered: ServiceDescription | None = TABLE) -> ServiceProxy:
         self.exchange = FakeExchange(*answers)
         return ServiceProxy(service(), offered, Caller(self.exchange, clock=Clock()))

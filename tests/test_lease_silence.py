@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.test_lease import LeaseTestCase
 from txigd.igd.lease_facts import Add, Delete, Failed, MappingState, Read, Rest
-from txigd.limits import FAILURES_BORNE, RETRY_FIRST_SECONDS
+from txigd.limits import FAILURES_BORNE, RENEWAL_DUE_SECONDS, RETRY_FIRST_SECONDS, VERIFY_SECONDS
 
 
 class SilenceTests(LeaseTestCase):
@@ -73,6 +73,65 @@ class SilenceTests(LeaseTestCase):
         self.run_to_rest(lease)
         self.silence(lease, 86_400)
         self.assertLess(len(self.router.log), 350)
+
+
+class DueTests(LeaseTestCase):
+    """By when a step should be done, with others waiting for the same gateway (F46)."""
+
+    def step(self, lease):
+        lease.learn(self.router.answer(lease.next(self.now), self.now), self.now)
+        return lease.next(self.now)
+
+    def due(self, lease):
+        due = lease.due_by(self.now)
+        return None if due is None else due - self.now
+
+    def test_F46_a_new_mapping_waits_like_everybody(self):
+        lease = self.lease(lease_seconds=60)
+        self.assertIsInstance(lease.next(0), Read)
+        self.assertIsNone(lease.due_by(0))
+        self.assertIsInstance(self.step(lease), Add)
+        self.assertIsNone(lease.due_by(0))
+        self.assertIsInstance(self.step(lease), Read)
+        self.assertIsNone(lease.due_by(0))
+
+    def test_F46_a_renewal_is_due_before_a_look_and_at_the_end_of_the_lease_at_the_latest(self):
+        for seconds, late, due in ((3600, 0, RENEWAL_DUE_SECONDS), (3600, 1790, 10), (60, 0, 30), (60, 20, 10)):
+            with self.subTest(lease=seconds, late=late):
+                self.setUp()
+                lease = self.lease(lease_seconds=seconds)
+                self.run_to_rest(lease)
+                self.now = seconds / 2 + late
+                self.assertIsInstance(lease.next(self.now), Read)
+                self.assertAlmostEqual(self.due(lease), due, delta=1)
+                self.assertIsInstance(self.step(lease), Add)
+                self.assertAlmostEqual(self.due(lease), due, delta=1)
+                self.assertIsInstance(self.step(lease), Read)
+                self.assertEqual(self.due(lease), RENEWAL_DUE_SECONDS, "it stands for another lease already")
+
+    def test_F46_a_look_gives_way_until_the_renewal(self):
+        for seconds, due in ((3600, VERIFY_SECONDS), (600, VERIFY_SECONDS), (200, 100 - VERIFY_SECONDS), (140, 30)):
+            with self.subTest(lease=seconds):
+                self.setUp()
+                lease = self.lease(lease_seconds=seconds)
+                self.run_to_rest(lease)
+                self.now = VERIFY_SECONDS
+                self.assertIsInstance(lease.next(self.now), Read)
+                self.assertAlmostEqual(self.due(lease), due, delta=1)
+
+    def test_F46_what_is_gone_or_ran_out_waits_like_everybody(self):
+        lease = self.lease(lease_seconds=600)
+        self.run_to_rest(lease)
+        self.now = VERIFY_SECONDS
+        lease.next(self.now)
+        self.router.table.clear()
+        self.assertIsInstance(self.step(lease), Add)
+        self.assertIsNone(lease.due_by(self.now))
+        lease = self.lease(lease_seconds=600)
+        self.run_to_rest(lease)
+        self.now += 700
+        lease.next(self.now)
+        self.assertIsNone(lease.due_by(self.now))
 
 
 class FewFailuresTests(LeaseTestCase):

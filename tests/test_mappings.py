@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from random import Random
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -18,7 +19,14 @@ from txigd.igd.lease_facts import MappingState, MappingStatus
 from txigd.igd.mapping import PortMapping, tag
 from txigd.igd.mappings import Mappings
 from txigd.interfaces import IMappingObserver
-from txigd.limits import FAREWELL_SECONDS, HTTP_TOTAL_SECONDS, LOOK_APART_SECONDS, MAPPINGS, VERIFY_SECONDS
+from txigd.limits import (
+    FAREWELL_SECONDS,
+    HTTP_TOTAL_SECONDS,
+    LOOK_APART_SECONDS,
+    MAPPINGS,
+    RENEWAL_DUE_SECONDS,
+    VERIFY_SECONDS,
+)
 
 HOST = "0a1b2c3d"
 WEB = PortMapping("TCP", 8080, description="web")
@@ -291,6 +299,29 @@ class KeepTests(MappingsTestCase):
         self.wait(VERIFY_SECONDS + 1)
         self.assertEqual(self.ports(), [(8080, str(US))])
 
+    def test_F46_what_is_asked_is_due_before_its_lease_ends(self) -> None:
+        proxy, asked = self.connection.proxy, []
+        call = proxy.call
+
+        def note(action: str, /, *, due: float | None = None, **more: Any) -> Any:
+            left = None if due is None else round(due - self.clock.seconds())
+            asked.append((more["NewExternalPort"], action[:3], left))
+            return call(action, due=due, **more)
+
+        self.patch(proxy, "call", note)
+        short = self.mappings.hold(PortMapping("TCP", 8081, lease_seconds=40))
+        self.wait(25)
+        steps = [(action, left) for port, action, left in asked if port == 8081]
+        self.assertEqual(steps[:3], [("Get", None), ("Add", None), ("Get", None)])
+        looks, (add, read_back) = steps[3:-2], steps[-2:]
+        self.assertEqual((add[0], read_back), ("Add", ("Get", RENEWAL_DUE_SECONDS)))
+        self.assertIn(add[1], range(15, 25), "half a lease")
+        self.assertIn(("Get", add[1]), looks)
+        self.successResultOf(short.release())
+        asked.clear()
+        self.wait(VERIFY_SECONDS)
+        self.assertEqual(set(asked), {(8080, "Get", VERIFY_SECONDS)})
+
     def test_F46_calls_that_fail_now_and_then_are_no_news(self) -> None:
         observer = Observer()
         self.mappings.observe(observer)
@@ -417,7 +448,7 @@ class KeepTests(MappingsTestCase):
             self.assertEqual(self.state(self.held), MappingState.ACTIVE)
 
     def test_a_fault_of_our_own_is_logged_and_tried_again(self) -> None:
-        self.patch(self.connection, "read_entry", lambda wanted, port: 1 // 0)
+        self.patch(self.connection, "read_entry", lambda wanted, port, due: 1 // 0)
         self.mappings.recheck()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertIn("a fault of our own", self.held.status.reason)

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txigd.errors import InvalidArgument
 from txigd.igd.lease_facts import Added, Denied, Done, Failed, MappingState, Missing, Rest, Unreadable
 from txigd.igd.pinhole import Close, Closed, Extend, Open, Opened, Pinhole, PinholeLease
-from txigd.limits import FAILURES_BORNE
+from txigd.limits import FAILURES_BORNE, RENEWAL_DUE_SECONDS, RETRY_FIRST_SECONDS, TRIES_BEFORE_THE_END
 
 US = ipaddress.IPv6Address("2001:db8::7")
 
@@ -114,6 +114,21 @@ class PinholeLeaseTests(SynchronousTestCase):
         lease.next(60.0)
         lease.learn(Failed("timed out"), 60.0)
         self.assertEqual(lease.next(61.0), Extend(42, 3600))
+
+    def test_F46_tries_come_closer_as_the_end_does(self):
+        lease = PinholeLease(Pinhole("TCP", 8080, lease_seconds=120), spread=lambda: 0.0)
+        lease.next(0.0)
+        lease.learn(Opened(42, US), 0.0)
+        now = 60.0
+        while now < 119:
+            self.assertEqual(lease.next(now), Extend(42, 120))
+            self.assertEqual(lease.due_by(now), min(120, now + RENEWAL_DUE_SECONDS))
+            lease.learn(Failed("no answer"), now)
+            rest = lease.next(now)
+            assert isinstance(rest, Rest)
+            self.assertLessEqual(rest.until - now, max(RETRY_FIRST_SECONDS, (120 - now) / TRIES_BEFORE_THE_END))
+            now = rest.until
+        self.assertIsNone(lease.due_by(121.0), "what ran out waits like everybody")
 
     def test_F46_few_failures_leave_it_open(self):
         lease = self.opened()

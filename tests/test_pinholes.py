@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -285,6 +285,33 @@ class PinholesTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
         self.assertEqual(other.states, ["adding", "active"])
         self.pinholes.forget(raising)
+
+    def test_F46_an_extension_is_due_before_the_lease_ends(self) -> None:
+        held = self.held(Pinhole("TCP", 8080, lease_seconds=40))
+        due: list[float | None] = []
+        extend = self.firewall.extend
+
+        async def note(*what: Any, **more: Any) -> Any:
+            due.append(more["due"])
+            return await extend(*what, **more)
+
+        self.patch(self.firewall, "extend", note)
+        self.wait(25)
+        self.assertEqual([round(seconds or 0) for seconds in due], [40])
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+
+    def test_F46_the_due_time_reaches_the_gateway_s_queue(self) -> None:
+        service = self.successResultOf(Deferred.fromCoroutine(self.firewall._located(self.firewall.client())))
+        due: list[float | None] = []
+
+        def note(*_: Any, **more: Any) -> Deferred[dict[str, Any]]:
+            due.append(more["due"])
+            return succeed({})
+
+        self.patch(service.proxy, "call", note)
+        service.due_by(7.0).get_firewall_status()
+        service.get_firewall_status()
+        self.assertEqual(due, [7.0, None])
 
     def test_a_fault_of_ours_is_no_end(self) -> None:
         self.patch(self.firewall, "open", lambda *_, **__: 1 / 0)

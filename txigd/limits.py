@@ -112,6 +112,12 @@ ERROR_TEXT_CHARACTERS: Final = 256  # of errorDescription, UDA section 3.2.2; it
 ROUTES: Final = 64  # control URLs whose detour (M-POST, another path) is remembered, as many as TREE_SERVICES
 LARGE_REPLIES: Final = {"GetListOfPortMappings": MAPPING_LIST_OCTETS}  # actions whose reply may exceed SOAP_OCTETS
 CALLS_WAITING: Final = 256  # queued behind the one call in flight per gateway (Q103)
+CALL_DUE_SECONDS: Final = 10.0  # F46: a call may take so long: what runs out sooner than this cannot wait for one more
+RENEWAL_DUE_SECONDS: Final = 30.0  # F46: before looks, which are due after VERIFY_SECONDS, and behind those who wait
+# F46: what used to be answered in half this time is asked for again after it, with all the time that is left. The waits
+# of TCP double with each loss: with 30 % loss each way 1 % of all replies take more than HTTP_TOTAL_SECONDS, with this
+# none of 500. A gateway that takes its time is asked once, as ever. Not less than HTTP_CONNECT_SECONDS.
+CALL_HASTY_SECONDS: Final = 3.0
 MAPPING_WALK: Final = 4096  # entries read from one table (Q137)
 MAPPING_LIST_SAFE: Final = (
     100  # entries of a table that may be asked for as a list: margin below the 132 that kill miniupnpd 2.3.1

@@ -117,10 +117,13 @@ class Connection:
             return error
 
     # -- the table ---------------------------------------------------------------------------------------------------
-    async def read_entry(self, wanted: PortMapping, port: int) -> Fact:
-        """Read the entry at an external port: Found, Missing, Unreadable or Failed."""
+    async def read_entry(self, wanted: PortMapping, port: int, *, due: float | None = None) -> Fact:
+        """Read the entry at an external port: Found, Missing, Unreadable or Failed.
+
+        :param due: by when it should be done; what is due first goes first.
+        """
         try:
-            entry = await self.entry(wanted.protocol, port, _remote(wanted))
+            entry = await self._one(wanted.protocol, port, _remote(wanted), due)
         except ActionError as error:
             return Missing() if error.code in NO_ENTRY else Unreadable()
         except (HTTPStatusError, BadReply, ActionNotOffered):
@@ -139,10 +142,11 @@ class Connection:
         client: ipaddress.IPv4Address | ipaddress.IPv6Address,
         description: str,
         lease_seconds: int,
+        due: float | None = None,
     ) -> Fact:
         """Send AddPortMapping: Added, Denied or Failed (also where the gateway is only unavailable, 503)."""
         arguments = _wish(wanted, port, client, description, lease_seconds)
-        told = await self._change("AddPortMapping", arguments)
+        told = await self._change("AddPortMapping", arguments, due)
         return Added() if isinstance(told, dict) else told
 
     async def reserve_entry(
@@ -164,9 +168,11 @@ class Connection:
             return Reserved(reserved)
         return Failed(f"AddAnyPortMapping answered with {reserved!r} for a port")  # B9
 
-    async def _change(self, action: str, arguments: dict[str, Any]) -> dict[str, Any] | Denied | Failed:
+    async def _change(
+        self, action: str, arguments: dict[str, Any], due: float | None = None
+    ) -> dict[str, Any] | Denied | Failed:
         try:
-            return await self.proxy.call(action, **arguments)
+            return await self.proxy.call(action, due=due, **arguments)
         except ActionError as error:
             return Denied(error.code, error.text or error.name)
         except (HTTPStatusError, ActionNotOffered) as error:
@@ -195,11 +201,11 @@ class Connection:
                 return Found(entry)
         return Missing()
 
-    async def delete_entry(self, wanted: PortMapping, port: int) -> Fact:
+    async def delete_entry(self, wanted: PortMapping, port: int, *, due: float | None = None) -> Fact:
         """Send DeletePortMapping: Deleted, also where there is none; Denied where it is not ours to delete, 606 (Q135);
         or Failed."""
         try:
-            await self.delete(wanted.protocol, port, _remote(wanted))
+            await self._delete(wanted.protocol, port, _remote(wanted), due)
         except ActionError as error:
             return Denied(error.code, error.text or error.name) if error.code == 606 else Deleted()
         except ActionNotOffered:
@@ -215,9 +221,10 @@ class Connection:
         """
         return Deferred.fromCoroutine(self._one(protocol, port, remote_host))
 
-    async def _one(self, protocol: str, port: int, remote_host: str) -> PortMappingEntry:
+    async def _one(self, protocol: str, port: int, remote_host: str, due: float | None = None) -> PortMappingEntry:
         told = await self.proxy.call(
             "GetSpecificPortMappingEntry",
+            due=due,
             NewRemoteHost=remote_host,
             NewExternalPort=port,
             NewProtocol=protocol,
@@ -250,12 +257,16 @@ class Connection:
         :return: errbacks with :class:`txigd.errors.ActionError`: 714 where there is none, 606 where it belongs to
             somebody else.
         """
+        return self._delete(protocol, port, remote_host).addCallback(lambda _: None)
+
+    def _delete(self, protocol: str, port: int, remote_host: str, due: float | None = None) -> Deferred[dict[str, Any]]:
         return self.proxy.call(
             "DeletePortMapping",
+            due=due,
             NewRemoteHost=remote_host,
             NewExternalPort=port,
             NewProtocol=protocol,
-        ).addCallback(lambda _: None)
+        )
 
 
 def _wish(

@@ -161,10 +161,12 @@ class Firewall:
         client: ipaddress.IPv6Address,
         lease_seconds: int,
         *,
+        due: float | None = None,
         before: Callable[[], object] = lambda: None,
     ) -> PinholeFact:
         """Send AddPinhole: Opened, Denied or Failed. With the values of an open pinhole it extends that one.
 
+        :param due: by when it should be done; what is due first goes first.
         :param before: called when nothing stands in the way of sending it.
         """
         try:
@@ -175,7 +177,7 @@ class Firewall:
                 return Denied(703, "the gateway's settings let no host open pinholes")
             service = await self._located(client)
             before()
-            unique_id = await service.add_pinhole(
+            unique_id = await service.due_by(due).add_pinhole(
                 remote_host=str(wanted.remote_host or ""),
                 remote_port=wanted.remote_port,
                 internal_client=str(client),
@@ -187,11 +189,13 @@ class Firewall:
             return _refusal(error)
         return Opened(unique_id, client)
 
-    async def extend(self, unique_id: int, client: ipaddress.IPv6Address, lease_seconds: int) -> PinholeFact:
+    async def extend(
+        self, unique_id: int, client: ipaddress.IPv6Address, lease_seconds: int, *, due: float | None = None
+    ) -> PinholeFact:
         """Send UpdatePinhole: Added, Missing, Unreadable (not offered), Denied or Failed."""
         try:
             service = await self._located(client)
-            await service.update_pinhole(unique_id=unique_id, lease_time=lease_seconds)
+            await service.due_by(due).update_pinhole(unique_id=unique_id, lease_time=lease_seconds)
         except ActionError as error:
             if error.code in NOT_OURS:
                 return Missing()

@@ -116,20 +116,21 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             return await self._reserve(place, lease, command, description)
         assert isinstance(command, (Add, Delete, Read))
         entry = JournalEntry.of(self.wanted, command.port, client=lease.client, description=description)
+        due = lease.due_by(self._clock.seconds())
         fact: Fact
         asked = 0
         if isinstance(command, Add):
             asked = command.lease_seconds
             self._books.adding(place.udn, entry, asked)
             fact = await place.add_entry(
-                self.wanted, command.port, client=lease.client, description=description, lease_seconds=asked
+                self.wanted, command.port, client=lease.client, description=description, lease_seconds=asked, due=due
             )
             if isinstance(fact, Added):
                 self._books.journal.keep_port(self.wanted, command.port)
         elif isinstance(command, Delete):
-            fact = await place.delete_entry(self.wanted, command.port)
+            fact = await place.delete_entry(self.wanted, command.port, due=due)
         else:
-            fact = await place.read_entry(self.wanted, command.port)
+            fact = await place.read_entry(self.wanted, command.port, due=due)
         self._books.learned(place.udn, entry, fact, asked)
         return fact
 

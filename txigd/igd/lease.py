@@ -45,6 +45,7 @@ from txigd.limits import (
     LEASE_SECONDS,
     RENEW_FRACTION,
     RENEW_JITTER,
+    RENEWAL_DUE_SECONDS,
     RETRY_CEILING_SECONDS,
     RETRY_FIRST_SECONDS,
     TRIES_BEFORE_THE_END,
@@ -151,6 +152,15 @@ class Lease:
 
     def _due(self, now: float) -> bool:
         return self._renew_at is not None and now >= self._renew_at
+
+    def due_by(self, now: float) -> float | None:
+        """By when what :meth:`next` said should be done; None where nothing of ours runs out (F46)."""
+        soon, later = now + RENEWAL_DUE_SECONDS, now + VERIFY_SECONDS
+        if self._phase is _Phase.CHECK and self.status.state is MappingState.ACTIVE and not self._due(now):
+            return later if self._renew_at is None else min(max(self._renew_at, soon), later)  # it only makes sure
+        if not self._made or self._ends_at is None or now >= self._ends_at:
+            return None
+        return soon if self._phase is _Phase.CONFIRM else min(self._ends_at, soon)
 
     def learn(self, fact: Fact, now: float) -> None:
         """Take the outcome of the last command; what does not fit the phase is ignored."""

@@ -23,8 +23,10 @@ from txigd.limits import (
     PINHOLE_LEASE_CEILING_SECONDS,
     RENEW_FRACTION,
     RENEW_JITTER,
+    RENEWAL_DUE_SECONDS,
     RETRY_CEILING_SECONDS,
     RETRY_FIRST_SECONDS,
+    TRIES_BEFORE_THE_END,
     VERIFY_SECONDS,
 )
 
@@ -204,6 +206,11 @@ class PinholeLease:
             return Extend(self._unique_id, self.wanted.lease_seconds)
         return Close(self._unique_id)
 
+    def due_by(self, now: float) -> float | None:
+        """By when what :meth:`next` said should be done; None where nothing runs out (F46)."""
+        lives = self._unique_id is not None and now < self._ends_at
+        return min(self._ends_at, now + RENEWAL_DUE_SECONDS) if lives else None
+
     def learn(self, fact: PinholeFact, now: float) -> None:
         """Take the outcome of the last command; what does not fit the phase is ignored."""
         step = _STEPS.get((self._phase, type(fact)))
@@ -283,6 +290,9 @@ class PinholeLease:
         else:
             self.gateway_silent(fact.text)
         pause: float = min(RETRY_FIRST_SECONDS * 2 ** min(self._failures - 1, 16), RETRY_CEILING_SECONDS)
+        if self._unique_id is not None and now < self._ends_at:
+            # what is there still lives: several tries before it runs out, however often it failed (F46)
+            pause = min(pause, max(RETRY_FIRST_SECONDS, (self._ends_at - now) / TRIES_BEFORE_THE_END))
         self._rest(pause * (1 + RENEW_JITTER * self._spread()), now)
 
     def _closed(self, fact: PinholeFact, now: float) -> None:

@@ -78,15 +78,16 @@ class HeldPinhole(Held[Pinhole, PinholeStatus, Firewall, PinholeLease]):
             client = place.client(self.wanted.internal_client, kept=lease.client)
         except AddressingError as error:
             return Denied(0, str(error))
+        due = lease.due_by(self._clock.seconds())
         if isinstance(command, Open):
             write_ahead = functools.partial(opening, self._books, place.device.udn, self.wanted, client)
-            fact = await place.open(self.wanted, client, command.lease_seconds, before=write_ahead)
+            fact = await place.open(self.wanted, client, command.lease_seconds, due=due, before=write_ahead)
             return self._learned(place, 0, client, fact)
         assert isinstance(command, Extend)
         if client != lease.client:
             # the provider gave us another prefix: the old address leads nowhere, and its pinhole runs out by itself
             return Missing()
-        fact = await place.extend(command.unique_id, client, command.lease_seconds)
+        fact = await place.extend(command.unique_id, client, command.lease_seconds, due=due)
         return self._learned(place, command.unique_id, client, fact)
 
     def _learned(

@@ -226,7 +226,7 @@ class _Capture:
             for arguments in ARGUMENTS.get(name, ({},)) if inputs else ({},):
                 if not self._time_left:
                     return
-                called = proxy.call(name, seconds=REPORT_CALL_SECONDS, **arguments)
+                called = proxy.call(name, seconds=REPORT_CALL_SECONDS, due=None, **arguments)
                 answer = await self._step("call", called, proxy.service, name)
                 if answer is None:
                     silent = self._steps[-1].outcome.startswith((ConnectFailed.__name__, ExchangeTimeout.__name__))

@@ -7,9 +7,10 @@ Sources: the service templates of IGD:1 and IGD:2, quirks Q107, Q110, Q150, thre
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from inspect import Parameter, Signature
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -21,6 +22,7 @@ from txigd.upnp.control.action import ServiceProxy
 from txigd.upnp.description import datatypes
 from txigd.upnp.description.service import Action, Argument, StateVariable
 
+_Self = TypeVar("_Self", bound="TypedService")
 MODULE: Final = "txigd.igd.services"
 PYTHON_TYPES: Final[Mapping[str, type]] = {
     "string": str,
@@ -122,6 +124,16 @@ class TypedService:
     def __init__(self, proxy: ServiceProxy) -> None:
         proxy.describe(completed_table(self.standard, proxy.table))
         self.proxy = proxy
+        self._due: float | None = None
+
+    def due_by(self: _Self, due: float | None) -> _Self:
+        """The same service, for calls that should be done by then: what is due first goes first.
+
+        :param due: on the control point's clock; None where nothing runs out.
+        """
+        service = copy(self)
+        service._due = due
+        return service
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.proxy.service.service_type!r}>"
@@ -129,7 +141,7 @@ class TypedService:
     async def _invoke(self, action: TypedAction, seconds: float, values: Mapping[str, object]) -> Any:
         arguments = {argument.wire: values[argument.name] for argument in action.inputs}
         try:
-            answer = await self.proxy.call(action.wire, seconds=seconds, **arguments)
+            answer = await self.proxy.call(action.wire, seconds=seconds, due=self._due, **arguments)
         except ActionError as error:
             name = self.standard.errors.get(error.code, error.name)
             if name == error.name:

@@ -162,7 +162,7 @@ class RemoteService:
     async def _call(self, action: str, seconds: float, arguments: dict[str, object]) -> dict[str, Any]:
         if await self.description() is None:
             raise ActionNotOffered(f"{self.name} has no description that can be read, so its actions are not known")
-        return await self.proxy.call(action, seconds=seconds, **arguments)
+        return await self.proxy.call(action, seconds=seconds, due=None, **arguments)
 
     def query(self, variable: str, *, seconds: float = HTTP_TOTAL_SECONDS) -> Deferred[Any]:
         """Ask for one state variable (QueryStateVariable, deprecated since 2003; few devices answer).

@@ -1,17 +1,16 @@
-"""Calls of actions: one at a time per gateway, with the detours and the one retry that old gateways need.
+"""Calls of actions: one at a time per gateway, with the detours and the one retry that old gateways and bad links need.
 
 Knows the HTTP exchange and a clock; the envelopes are :mod:`txigd.upnp.control.soap`'s.
-Sources: UDA 1.0 section 3, quirks Q064, Q067, Q100, Q102, Q103, Q109-Q116, Q151, faults F44 and F45, threat B9.
+Sources: UDA 1.0 section 3, quirks Q064, Q067, Q100, Q102, Q103, Q109-Q116, Q151, faults F44-F46, threat B9.
 """
 
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -22,14 +21,14 @@ from txigd.errors import (
     ActionNotOffered,
     BadReply,
     ConnectFailed,
-    ExchangeError,
     ExchangeTimeout,
     HTTPStatusError,
     InvalidArgument,
 )
 from txigd.interfaces import IExchange
-from txigd.limits import CALLS_WAITING, HTTP_TOTAL_SECONDS, LARGE_REPLIES, ROUTES, SOAP_OCTETS
+from txigd.limits import CALL_HASTY_SECONDS, HTTP_TOTAL_SECONDS, LARGE_REPLIES, ROUTES, SCPD_ACTIONS, SOAP_OCTETS
 from txigd.upnp.control import soap
+from txigd.upnp.control.turns import Turns
 from txigd.upnp.description import datatypes
 from txigd.upnp.description.device import Service
 from txigd.upnp.description.service import Action, Argument, ServiceDescription, StateVariable
@@ -37,7 +36,6 @@ from txigd.upnp.http_reply import Reply
 from txigd.upnp.url import DeviceURL, detours
 
 _log = log.logger("txigd.control")
-_T = TypeVar("_T")
 
 Capability = Literal["unknown", "works", "refused"]
 REFUSALS: Final = frozenset({401, 602})  # Invalid Action, Optional Action Not Implemented: the action is not there
@@ -50,8 +48,9 @@ class Caller:
     def __init__(self, exchange: IExchange, *, clock: IReactorTime) -> None:
         self._exchange = exchange
         self._clock = clock
-        self._turns = _Turns()
+        self._turns = Turns()
         self._routes: dict[DeviceURL, _Route] = {}
+        self._prompt: set[str] = set()  # actions whose last answer came soon
 
     def beside(self, exchange: IExchange) -> Caller:
         """A caller by another exchange that takes its turn in the same queue: the gateway stays one (Q103)."""
@@ -68,6 +67,7 @@ class Caller:
         outputs: Sequence[str],
         *,
         seconds: float = HTTP_TOTAL_SECONDS,
+        due: float | None = None,
         idempotent: bool = False,
     ) -> Deferred[dict[str, str]]:
         """Invoke an action and read its out-arguments as text.
@@ -78,14 +78,17 @@ class Caller:
         :param outputs: wire names of the out-arguments.
         :param seconds: budget for all attempts together, from the turn of this call: waiting for the calls before it
             does not count. Cancel the Deferred to give up sooner.
+        :param due: by when it should be done, on our clock: what is due first goes first. None where nothing runs out:
+            ``CALL_DUE_SECONDS`` from now.
         :param idempotent: whether a lost connection, a reply that cannot be read and a 400 may be answered by one
-            more try (F44, Q114, Q116). Anything else may have been carried out although no answer came (F45).
+            more try (F44, Q114, Q116), and so may silence where an answer used to come soon (F46). Anything else may
+            have been carried out although no answer came (F45).
         :return: fires with the values by name; fails with :class:`~txigd.errors.ActionError`,
             :class:`~txigd.errors.ExchangeError`, :class:`~txigd.errors.InvalidArgument` or
             :class:`~txigd.errors.ActionNotOffered`. Cancelling leaves the queue or closes the connection.
         """
         return Deferred.fromCoroutine(
-            self._call(service, service_type, action, tuple(arguments), tuple(outputs), seconds, idempotent)
+            self._call(service, service_type, action, tuple(arguments), tuple(outputs), seconds, due, idempotent)
         )
 
     async def _call(
@@ -96,6 +99,7 @@ class Caller:
         arguments: tuple[tuple[str, str], ...],
         outputs: tuple[str, ...],
         seconds: float,
+        due: float | None,
         idempotent: bool,
     ) -> dict[str, str]:
         if service.control_url is None:
@@ -103,7 +107,7 @@ class Caller:
         body = soap.request(service_type, action, arguments)
         call = _Call(service_type, action, outputs, body, idempotent)
         way = _Route(service.control_url, others=detours(service.control_url, service.directory))
-        await self._turns.take()
+        await self._turns.take(self._clock.seconds(), due)
         running = Deferred.fromCoroutine(self._run(call, way, self._clock.seconds() + seconds))
         # No "finally": that would run as well when the garbage collector throws a suspended call away, and wake those
         # that are thrown away with it.
@@ -114,8 +118,9 @@ class Caller:
         route = self._routes.get(plain.url, plain)
         tries_left = 2 if call.idempotent else 1
         while True:
+            hasty = tries_left > 1 and self._expects_haste(call, deadline)
             try:
-                values = await self._attempt(call, route, deadline)
+                values = await self._attempt(call, route, deadline, CALL_HASTY_SECONDS if hasty else None)
             except ActionError:
                 self._remember(plain, route)  # a refusal in due form shows that the route is right
                 raise
@@ -134,6 +139,10 @@ class Caller:
                 if error.status != 400 or not tries_left:
                     self._routes.pop(plain.url, None)  # if it was a detour, it leads nowhere any more
                     raise
+            except ExchangeTimeout as error:
+                if not (hasty and error.asked):
+                    raise
+                tries_left -= 1
             except (ConnectFailed, BadReply):
                 tries_left -= 1
                 if not tries_left:
@@ -142,18 +151,28 @@ class Caller:
                 self._remember(plain, route)
                 return values
 
-    async def _attempt(self, call: _Call, route: _Route, deadline: float) -> dict[str, str]:
-        remaining = deadline - self._clock.seconds()
+    def _expects_haste(self, call: _Call, deadline: float) -> bool:
+        """Whether silence most likely means a loss, and there is time for another try that has much of the budget."""
+        return call.action in self._prompt and deadline - self._clock.seconds() >= 2 * CALL_HASTY_SECONDS
+
+    async def _attempt(self, call: _Call, route: _Route, deadline: float, at_most: float | None) -> dict[str, str]:
+        began = self._clock.seconds()
+        remaining = deadline - began
         if remaining <= 0:
             raise ExchangeTimeout(f"{call.action}: no time left for another try")
+        self._prompt.discard(call.action)
         reply: Reply = await self._exchange.request(
             "M-POST" if route.mpost else "POST",
             route.url,
             soap.headers(call.service_type, call.action, mpost=route.mpost),
             call.body,
             body_cap=LARGE_REPLIES.get(call.action, SOAP_OCTETS),
-            seconds=remaining,
+            seconds=at_most or remaining,
         )
+        if self._clock.seconds() - began <= CALL_HASTY_SECONDS / 2 and call.action not in LARGE_REPLIES:
+            while len(self._prompt) >= SCPD_ACTIONS:
+                self._prompt.pop()
+            self._prompt.add(call.action)
         return soap.read_reply(call.action, reply.status, reply.body, call.outputs)
 
     def _remember(self, plain: _Route, route: _Route) -> None:
@@ -193,41 +212,6 @@ class _Route:
         return None
 
 
-class _Turns:
-    """A bounded queue in front of one seat."""
-
-    def __init__(self) -> None:
-        self._taken = False
-        self._handing_on = False
-        self._waiting: deque[Deferred[None]] = deque()
-
-    def take(self) -> Deferred[None]:
-        """Fires when the seat is ours; cancelling leaves the queue."""
-        if len(self._waiting) >= CALLS_WAITING:
-            raise ExchangeError(f"{CALLS_WAITING} calls are waiting for this gateway already")
-        turn: Deferred[None] = Deferred(self._waiting.remove)
-        if self._taken or self._waiting:
-            self._waiting.append(turn)
-        else:
-            self._taken = True
-            turn.callback(None)
-        return turn
-
-    def pass_on(self, result: _T) -> _T:
-        """Seat the next one. A loop, not a recursion: calls may end as soon as they begin."""
-        self._taken = False
-        if self._handing_on:
-            return result
-        self._handing_on = True
-        try:
-            while self._waiting and not self._taken:
-                self._taken = True
-                self._waiting.popleft().callback(None)
-        finally:
-            self._handing_on = False
-        return result
-
-
 class ServiceProxy:
     """One service of a device: its actions by their wire names, typed by its description.
 
@@ -262,21 +246,24 @@ class ServiceProxy:
         return MappingProxyType(self._capabilities)
 
     def call(
-        self, action: str, /, *, seconds: float = HTTP_TOTAL_SECONDS, **arguments: object
+        self, action: str, /, *, seconds: float = HTTP_TOTAL_SECONDS, due: float | None = None, **arguments: object
     ) -> Deferred[dict[str, Any]]:
         """Invoke an action.
 
         :param action: the name in the service's description.
         :param seconds: budget as in :meth:`Caller.call`.
+        :param due: by when it should be done, as in :meth:`Caller.call`.
         :param arguments: every in-argument by its wire name in any case, as Python values of its data type.
         :return: fires with the out-arguments by wire name; a value that cannot be read as its data type is the text
             itself, one that the device left out is absent (Q110). Fails with
             :class:`~txigd.errors.ActionNotOffered` where the description has no such action,
             :class:`~txigd.errors.InvalidArgument` before anything is sent, or as :meth:`Caller.call` does.
         """
-        return Deferred.fromCoroutine(self._call(action, seconds, arguments))
+        return Deferred.fromCoroutine(self._call(action, seconds, due, arguments))
 
-    async def _call(self, name: str, seconds: float, arguments: Mapping[str, object]) -> dict[str, Any]:
+    async def _call(
+        self, name: str, seconds: float, due: float | None, arguments: Mapping[str, object]
+    ) -> dict[str, Any]:
         action = self._action(name)
         texts = self._encode(action, arguments)
         try:
@@ -287,6 +274,7 @@ class ServiceProxy:
                 texts,
                 [output.name for output in action.outputs],
                 seconds=seconds,
+                due=due,
                 idempotent=_IDEMPOTENT.match(action.name) is not None,
             )
         except ActionError as error:
