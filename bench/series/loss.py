@@ -1,11 +1,11 @@
-"""Mappings are kept for many minutes while 30 % of all packets get lost, each way.
+"""Mappings are kept for an hour while 30 % of all packets get lost, each way.
 
-    python -m bench.series.loss [--minutes 12] [--leases 600 60]
+    python -m bench.series.loss [--runs 300:60 60:10]
 
 Losses are drawn for each packet by nftables, at the client's and at the router's input, before the program starts.
 A lapse is a look at the router's rules, every 100 ms, that misses one of ten mappings after all had been there once.
-Leases of 600 s are an hour with leases of 3600 s in ten minutes; leases of 60 s are more than that, since the delays of
-TCP do not shrink with them and a router is asked one thing at a time.
+An hour of leases of 300 s is twelve hours of the usual ones. Ten minutes of leases of 60 s are a stress beside it: the
+delays of TCP do not shrink with a lease, and a router is asked one thing at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .record import Record
 from .witnesses import Rules, Witness
 
 PERCENT = 30
-LEASES = (600, 60)
+RUNS = ((300, 60.0), (60, 10.0))  # seconds of lease, minutes
 MAPPINGS = [f"{protocol}:{port}" for protocol in ("tcp", "udp") for port in range(9001, 9006)]
 RULES = {f"{protocol.upper()} {port} 192.168.77.2:{port}" for protocol, port in (m.split(":") for m in MAPPINGS)}
 START_SECONDS = 240.0
@@ -44,7 +44,7 @@ def lapses(lines: list[dict[str, Any]], start: float, end: float) -> list[dict[s
     return found
 
 
-def watch(record: Record, minutes: float, lease: int, percent: int) -> None:
+def watch(record: Record, lease: int, minutes: float, percent: int) -> None:
     """One run; its rows and figures go into the record."""
     with Lab() as lab:
         rules = Rules(lab)
@@ -83,12 +83,18 @@ def watch(record: Record, minutes: float, lease: int, percent: int) -> None:
         record.figure(f"leases of {lease} s: {what}", value, promised, met)
 
 
-def measure(minutes: float, leases: Sequence[int], percent: int = PERCENT) -> Record:
-    """A run for each length of lease."""
-    record = Record("loss", f"{percent} % packet loss each way", (__doc__ or "").strip(), len(leases))
-    for lease in leases:
-        watch(record, minutes, lease, percent)
+def measure(runs: Sequence[tuple[int, float]], percent: int = PERCENT) -> Record:
+    """Each run has leases of so many seconds and takes so many minutes."""
+    record = Record("loss", f"{percent} % packet loss each way", (__doc__ or "").strip(), len(runs))
+    for lease, minutes in runs:
+        watch(record, lease, minutes, percent)
     return record
+
+
+def run(text: str) -> tuple[int, float]:
+    """Read ``SECONDS OF LEASE:MINUTES``."""
+    lease, _, minutes = text.partition(":")
+    return int(lease), float(minutes)
 
 
 def line_facts(line: dict[str, Any]) -> dict[str, Any]:
@@ -99,10 +105,9 @@ def line_facts(line: dict[str, Any]) -> dict[str, Any]:
 def main() -> int:
     """Measure, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=12)
-    parser.add_argument("--leases", type=int, nargs="+", default=LEASES)
+    parser.add_argument("--runs", type=run, nargs="+", default=RUNS, metavar="LEASE:MINUTES")
     options = parser.parse_args()
-    record = measure(options.minutes, options.leases)
+    record = measure(options.runs)
     record.save()
     print(record.table())
     return not record.met

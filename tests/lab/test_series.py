@@ -49,7 +49,7 @@ class ShortTests(SynchronousTestCase):
         self.assertEqual((record.rows[0]["foreign_gone"], record.rows[0]["left_by_sigterm"]), (0, 0))
 
     def test_loss(self) -> None:
-        self.assertKept(loss.measure(0.1, [600], percent=10))
+        self.assertKept(loss.measure([(600, 0.1)], percent=10))
 
     def test_soak(self) -> None:
         record, samples = soak.measure(0.1, sample=1)
