@@ -204,6 +204,21 @@ class AddressTowardsTests(SynchronousTestCase):
         here = ipaddress.ip_address("127.0.0.1")
         self.assertEqual(addressing.address_towards(here), here)
 
+    def test_links_that_lead_to_a_host(self):
+        there = [
+            link("lo", 1, "127.0.0.1/8"),
+            link("eth0", 2, "192.0.2.7/24", "fe80::7/64"),
+            link("eth1", 3, "fe80::8/64"),
+        ]
+        self.patch(addressing, "_all_links", lambda: there)
+        for host, names in (
+            ("127.3.2.1", ("lo",)),
+            ("192.0.2.1", ("eth0",)),
+            ("fe80::1%eth1", ("eth1",)),
+            ("198.51.100.1", ()),
+        ):
+            self.assertEqual(addressing.links_to(ipaddress.ip_address(host)), names)
+
     def test_a_link_local_url_says_on_which_link(self):
         wanting = parse_named("http://[fe80::1]:5000/d.xml")
         for there, said in (

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.child import TXIGD, Child, reactor
+from tests.child import TXIGD, Child, own_loopback, reactor
 from tests.scripted_light import SAMPLES, UDN, Light
 from txigd.cli import arguments
 from txigd.cli.device_commands import DEVICE_COMMANDS, jsonable, word
@@ -34,7 +35,7 @@ class ArgumentTests(SynchronousTestCase):
             arguments.parse(["describe", "d.xml", "--base", "http://192.0.2.1/"]).base, "http://192.0.2.1/"
         )
         self.patch(sys, "stderr", io.StringIO())
-        for command in DEVICE_COMMANDS:
+        for command in (*DEVICE_COMMANDS, "subscribe"):
             self.assertRaises(SystemExit, arguments.parse, [command])
         shown = io.StringIO()
         self.patch(sys, "stdout", shown)
@@ -99,7 +100,7 @@ class CommandTests(TestCase):
         return light
 
     async def gateway(self, **options: Any) -> SimulatedGateway:
-        gateway = SimulatedGateway(reactor, relay=False, ssdp=False, **options)
+        gateway = SimulatedGateway(reactor, **{"relay": False, "ssdp": False, **options})
         await gateway.start()
         self.addCleanup(gateway.stop)
         return gateway
@@ -275,6 +276,46 @@ class CommandTests(TestCase):
         line = await self.txigd("subscribe", gateway.location, "Layer3Forwarding", "--for", "20", status=1)
         self.assertIn("no events of Layer3Forwarding:1 (refused)", line)
         self.assertIn("412", line)
+
+    def subscribed(self, gateway: SimulatedGateway, **limits: float) -> Child:
+        """``txigd subscribe`` with short times."""
+        short = {"EVENTS_VERIFY_SECONDS": 0.5, "DEVICE_GRACE_SECONDS": 3.0, "RESUBSCRIBE_FLOOR_SECONDS": 1.0, **limits}
+        program = f"from txigd import limits; vars(limits).update({short}); from txigd.cli.main import script; script()"
+        return Child(self, [sys.executable, "-c", program, "subscribe", gateway.location, "WANIPConnection"])
+
+    async def test_subscribe_ends_when_the_device_died(self) -> None:
+        for options, short in (({}, {}), ({"ssdp": True}, {"EVENTS_VERIFY_SECONDS": 1000.0})):
+            gateway = await self.gateway(**{"address": own_loopback(), **options})
+            child = self.subscribed(gateway, **short)
+            await child.says("SystemUpdateID=")
+            await deferLater(reactor, 4)  # by then it has answered the search
+            await gateway.stop()  # it says goodbye where it has SSDP, else a renewal tells
+            self.assertEqual(await child.end(), 1, child.out)
+            waiting, end = child.err.splitlines()
+            self.assertRegex(waiting, r"^txigd subscribe: http://\S+: .+; waiting 3 s for it to come back$")
+            self.assertRegex(
+                end,
+                r"^txigd subscribe: http://\S+ did not come back in 3 s \(.+\), so no more events come; when .*again$",
+            )
+
+    async def test_F03_subscribe_goes_on_after_a_restart(self) -> None:
+        gateway = await self.gateway()
+        for seconds, said in (
+            (0, "events may be lost: the subscription was lost"),
+            (1.5, "Connection refused; waiting"),
+        ):
+            child = self.subscribed(gateway, DEVICE_GRACE_SECONDS=20.0)
+            await child.says("SystemUpdateID=")
+            await gateway.reboot(seconds=seconds)
+            await child.says(said)
+            await child.says("it restarted or had forgotten us: subscribed again; what happened meanwhile may be lost")
+            await child.says(r"(?s)SystemUpdateID=.*SystemUpdateID=")
+            gateway.change_address(f"11.22.33.{60 + int(seconds)}")
+            await child.says(rf"ExternalIPAddress=11\.22\.33\.{60 + int(seconds)}\n")
+            child.signal("INT")
+            self.assertEqual(await child.end(), 0, child.err)
+            self.assertEqual(child.err.count("\n"), 2, child.err)
+            self.assertEqual(gateway.subscribers, ())
 
     async def test_status_v_says_why_and_what(self) -> None:
         gateway = await self.gateway()

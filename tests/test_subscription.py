@@ -32,6 +32,7 @@ from txigd.upnp.eventing.subscription_facts import (
     Abandon,
     Close,
     Command,
+    Doubted,
     Fact,
     Failed,
     Granted,
@@ -318,6 +319,50 @@ class RenewalTests(SynchronousTestCase):
         driver.event(0, sid="uuid:2")
         self.assertEqual(driver.pass_time(OLD_TOKEN_SECONDS), [Close(1)])
         self.assertFalse(driver.memory.admits(1, "uuid:1"))
+
+
+class DoubtTests(SynchronousTestCase):
+    """A device that dies sends nothing: whoever wants to know has it asked."""
+
+    def test_a_renewal_tells_at_once(self):
+        driver = Driver()
+        driver.tell(Start())
+        driver.grant()
+        driver.pass_time(RESUBSCRIBE_FLOOR_SECONDS)
+        self.assertEqual(driver.tell(Doubted()), [Renew(1, "uuid:1")])
+        self.assertEqual(driver.tell(Doubted()), [], "it is asked already")
+        driver.grant()
+        self.assertEqual(driver.memory.state, "subscribed")
+        driver.tell(Doubted())
+        self.assertEqual(driver.refuse(412)[-2:], [Subscribe(2), ReadState("the subscription was lost")])
+
+    def test_it_has_failed_until_a_renewal_is_granted(self):
+        driver = Driver()
+        driver.tell(Start())
+        driver.grant()
+        states = []
+        driver.tell(Doubted())
+        for _ in range(3):
+            driver.tell(Failed(1, reached=False))
+            states.append(driver.memory.state)
+            self.assertEqual(driver.tell(Doubted()), [Renew(1, "uuid:1")])
+            states.append(driver.memory.state)
+        self.assertEqual(set(states), {"failed"})
+        driver.grant()
+        self.assertEqual(driver.memory.state, "subscribed")
+
+    def test_F06_C9_it_makes_no_more_fresh_subscriptions(self):
+        driver = Driver()
+        driver.tell(Start())
+        driver.refuse(503)
+        self.assertEqual((driver.tell(Doubted()), driver.pass_time(REFUSED_RETRY_SECONDS - 1)), ([], []))
+        driver.pass_time(1)
+        driver.grant()
+        driver.pass_time(RESUBSCRIBE_FLOOR_SECONDS)
+        driver.tell(Rebooted())
+        driver.refuse(503)
+        self.assertEqual((driver.tell(Doubted()), driver.pass_time(RESUBSCRIBE_FLOOR_SECONDS - 1)), ([], []))
+        self.assertEqual(driver.pass_time(1)[-1], Subscribe(4))
 
 
 class EndTests(SynchronousTestCase):

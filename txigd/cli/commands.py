@@ -20,6 +20,7 @@ from txigd.cli.next_steps import after
 from txigd.cli.pinholes import PINHOLE_COMMANDS
 from txigd.cli.report import Report, printable
 from txigd.cli.session import MAP_SECONDS, Printer, control_point, interrupted, mapping_state, pause
+from txigd.cli.subscription import subscribe
 from txigd.errors import ActionError, InvalidArgument, MappingError, Stopped
 from txigd.igd.control_point import ControlPoint, host_id
 from txigd.igd.gateway import Gateway
@@ -309,4 +310,5 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace, Report], Awaitable[int]]]
     "simulate": simulate,
     **PINHOLE_COMMANDS,
     **DEVICE_COMMANDS,
+    "subscribe": subscribe,
 }

@@ -1,19 +1,16 @@
-"""The commands that talk to any UPnP device: ``txigd describe``, ``call`` and ``subscribe``."""
+"""The commands that ask any UPnP device once: ``txigd describe`` and ``call``."""
 
 from __future__ import annotations
 
 import argparse
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import date, datetime, time, timezone
+from datetime import date, time
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from twisted.internet.defer import Deferred
-
 from txigd.cli.device_tree import clean, description_data, description_lines, table_data, table_lines
 from txigd.cli.report import Report
-from txigd.cli.session import interrupted
 from txigd.errors import ActionNotOffered, BadURL, DescriptionError, InvalidArgument
 from txigd.igd.tables import known_table
 from txigd.limits import DESCRIPTION_OCTETS, SCPD_OCTETS
@@ -25,7 +22,6 @@ from txigd.upnp.description.device import Description, Service
 from txigd.upnp.description.service import ServiceDescription
 from txigd.upnp.description.signature import Signature
 from txigd.upnp.remote_service import RemoteService
-from txigd.upnp.service_events import Event
 from txigd.upnp.url import DeviceURL
 
 NOWHERE = "http://192.0.2.1/"  # an address for documentation: where a saved description without a base is shown
@@ -37,7 +33,7 @@ async def describe(reactor: Any, options: argparse.Namespace, report: Report) ->
     if "://" not in options.url:
         return _describe_file(Path(options.url), options.base, report)
     async with _point(reactor) as point:
-        found = await point.device(_location(options.url), seconds=options.timeout)
+        found = await point.device(location(options.url), seconds=options.timeout)
         tables: _Tables = {}
         for remote in found.services:
             table = await remote.description()
@@ -54,7 +50,8 @@ def _show(description: Description, tables: _Tables, report: Report) -> None:
     report.value(description_data(description, tables), "\n".join(description_lines(description, tables)))
 
 
-def _location(text: str) -> DeviceURL:
+def location(text: str) -> DeviceURL:
+    """The URL of a device as the user writes it."""
     try:
         return url.parse_named(text)
     except BadURL as error:
@@ -92,7 +89,7 @@ def _read(file: Path, most: int) -> bytes:
 
 def _base(document: bytes, named: str | None) -> DeviceURL:
     if named is not None:
-        return _location(named)
+        return location(named)
     try:
         return url.parse(xml.parse(document, cap=DESCRIPTION_OCTETS).text_of("URLBase"))
     except BadURL:
@@ -111,7 +108,7 @@ def _beside(file: Path, service: Service) -> ServiceDescription | None:
 async def call(reactor: Any, options: argparse.Namespace, report: Report) -> int:
     """Call an action."""
     async with _point(reactor) as point:
-        service = (await point.device(_location(options.url), seconds=options.timeout)).service(options.service)
+        service = (await point.device(location(options.url), seconds=options.timeout)).service(options.service)
         if options.action.lower() == "querystatevariable":
             told: Mapping[str, Any] = await _query(service, options)
         else:
@@ -151,43 +148,6 @@ def _values(signature: Signature, given: list[tuple[str, str]]) -> dict[str, Any
     return {inputs[name.lower()].name: inputs[name.lower()].value_of(text) for name, text in given}
 
 
-async def subscribe(reactor: Any, options: argparse.Namespace, report: Report) -> int:
-    """Print events."""
-    async with _point(reactor, callback_port=options.callback_port) as point:
-        service = (await point.device(_location(options.url), seconds=options.timeout)).service(options.service)
-        refused: Deferred[int] = Deferred()
-
-        def on_state(state: str) -> None:
-            if state in ("refused", "failed") and not refused.called:
-                why = "; ".join(service.problems[-2:]) or "it gives no reason"
-                refused.callback(report.failed(f"no events of {service.name} ({state}): {why}"))
-
-        service.observe_events(
-            lambda event: _print(event, report),
-            on_missed=lambda reason: report.failed(f"events may be lost: {reason}"),
-            on_state=on_state,
-        )
-        on_state(service.eventing)
-        waiting = Deferred.fromCoroutine(interrupted(reactor, options.seconds))
-        refused.addCallback(lambda status: waiting.cancel())
-        await waiting
-    return 1 if refused.called else 0
-
-
-def _print(event: Event, report: Report) -> None:
-    now = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
-    mark = " [all]" if event.initial else f" [{event.level}]" if event.level else ""
-    report.value(
-        {
-            "at": now,
-            "initial": event.initial,
-            **({"level": event.level} if event.level else {}),
-            "values": {name: jsonable(value) for name, value in event.values.items()},
-        },
-        "\n".join(clean(f"{now}  {name}={word(value)}{mark}") for name, value in event.values.items()),
-    )
-
-
 def _point(reactor: Any, **more: Any) -> ControlPoint:
     """One that looks for nothing: the device is named."""
     return ControlPoint(reactor, targets=(), tables=known_table, **more)
@@ -211,5 +171,4 @@ def jsonable(value: Any) -> Any:
 DEVICE_COMMANDS: dict[str, Callable[[Any, argparse.Namespace, Report], Awaitable[int]]] = {
     "describe": describe,
     "call": call,
-    "subscribe": subscribe,
 }

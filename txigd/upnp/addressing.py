@@ -287,6 +287,12 @@ def zone_index(address: IPAddress) -> int:
         raise AddressingError(f"no such link: {zone}; this host has: {there}") from error
 
 
+def links_to(host: IPAddress) -> tuple[str, ...]:
+    """Names of the links that are directly connected to ``host``, loopback and point-to-point ones too; none for a host
+    behind a router."""
+    return tuple(link.name for link in _all_links() if link.up and link.contains(host))
+
+
 def check_zone(url: DeviceURL) -> None:
     """A link-local address is on every link: whoever names one has to say which is meant.
 

@@ -355,9 +355,10 @@ class ControlPoint(Devices, Service):
             self.discovery.search()
 
     def follow(self, device: RemoteDevice) -> None:
-        """Stay with a device that :meth:`device` gave: hear that it goes, restarts or moves, and look for it when it is gone.
+        """Stay with a device that :meth:`device` gave: hear that it goes, restarts or moves.
 
-        From then on observers are told of it, and of no other. Of no effect where something is searched for anyway.
+        When it is gone it is looked for. From then on observers are told of it, and of no other. Of no effect where
+        something is searched for anyway.
         """
         if self.discovery is not None or not self.running:
             return

@@ -210,6 +210,14 @@ class RemoteService:
         """
         return self._events.observe(callback, on_missed=on_missed or _unheard, on_state=on_state or _unheard)
 
+    def verify_events(self) -> None:
+        """Ask the device whether it still knows the subscription, by renewing it now.
+
+        :attr:`eventing`, and ``on_state``, tell what came of it: ``failed`` where it does not answer, ``subscribing``
+        and then ``subscribed`` where it had forgotten. Without a subscription nothing is asked.
+        """
+        self._events.verify()
+
     # -- for the device ------------------------------------------------------------------------------------------------
     def described_again(self, service: Service) -> None:
         """The device restarted or moved: nothing that was learned holds, observers stay."""

@@ -144,6 +144,11 @@ class ServiceEvents:
         if self._subscriber is not None:
             self._subscriber.reboot()
 
+    def verify(self) -> None:
+        """Does the device still know the subscription? :attr:`state` tells what came of the question."""
+        if self._subscriber is not None:
+            self._subscriber.verify()
+
     def stop(self) -> Deferred[None]:
         """Hear nothing more, for good; fires within two seconds, when the device knows."""
         self._lost = True

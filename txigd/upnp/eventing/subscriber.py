@@ -37,6 +37,7 @@ from txigd.upnp.eventing.subscription_facts import (
     Abandon,
     Close,
     Command,
+    Doubted,
     Fact,
     Failed,
     Granted,
@@ -131,6 +132,10 @@ class Subscriber:
     def rebind(self) -> None:
         """Our own address changed: subscribe afresh from the new one (F14)."""
         self._tell(Moved())
+
+    def verify(self) -> None:
+        """Renew now: the answer tells whether the device is there and still knows the subscription."""
+        self._tell(Doubted())
 
     def stop(self) -> Deferred[None]:
         """Cancel the subscription.

@@ -35,6 +35,7 @@ from txigd.upnp.eventing.subscription_facts import (
     Abandon,
     Close,
     Commands,
+    Doubted,
     Fact,
     Failed,
     Granted,
@@ -90,8 +91,11 @@ class Memory:
 
     @property
     def state(self) -> str:
-        """``subscribing``, ``subscribed``, ``refused``, ``failed`` or ``stopped``."""
-        return STATES[self.phase]
+        """``subscribing``, ``subscribed``, ``refused``, ``failed`` or ``stopped``.
+
+        A renewal that failed is tried again and again: until one is granted, that is no subscription that works.
+        """
+        return "failed" if self.phase == "renewing" and self.failures else STATES[self.phase]
 
     def admits(self, epoch: int, sid: str) -> bool:
         """Whether a NOTIFY with this SID on the path of this epoch is to be answered 200; otherwise 412 (UDA 4.2)."""
@@ -279,6 +283,17 @@ def _renewal_failed(memory: Memory, fact: Fact, now: float, chance: float) -> Ou
     return memory, ()
 
 
+def _doubted(memory: Memory, fact: Fact, now: float, chance: float) -> Outcome:
+    """A renewal now tells; a fresh SUBSCRIBE waits for the floor all the same (C9)."""
+    if memory.sid:
+        memory = replace(memory, phase="renewing", renew_at=NEVER, retry_at=NEVER)
+        return memory, (Renew(memory.epoch, memory.sid),)
+    if not memory.was_granted:
+        return memory, ()  # what was never granted is asked for as often as F06 says
+    allowed = max(now, memory.subscribed_at + RESUBSCRIBE_FLOOR_SECONDS)
+    return replace(memory, retry_at=min(memory.retry_at, allowed)), ()
+
+
 # -- events ------------------------------------------------------------------------------------------------------------
 
 
@@ -369,6 +384,7 @@ TABLE: dict[tuple[str, type], Handling] = {
     **{(phase, Tick): _tick for phase in _ALIVE},
     **{(phase, Rebooted): _restart for phase in _ALIVE},
     **{(phase, Moved): _move for phase in _ALIVE},
+    **{(phase, Doubted): _doubted for phase in ("subscribed", "failed", "refused")},
     **{(phase, Stop): _stop for phase in _ALIVE},
 }
 

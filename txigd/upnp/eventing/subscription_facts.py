@@ -66,11 +66,16 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubted:
+    """Somebody wants to know whether the device is there and still knows the subscription."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """The end."""
 
 
-Fact = Start | Granted | Refused | Failed | Notified | Tick | Rebooted | Moved | Stop
+Fact = Start | Granted | Refused | Failed | Notified | Tick | Rebooted | Moved | Doubted | Stop
 
 # -- commands ----------------------------------------------------------------------------------------------------------
 
