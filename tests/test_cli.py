@@ -349,6 +349,17 @@ class CommandTests(TestCase):
         self.assertEqual(await child.end(10), 0)
         self.assertEqual(child.err, "")
 
+    async def test_F03_watch_tells_that_the_gateway_went_and_came_back(self):
+        await self.gateway()
+        child = self.start("watch", "--poll", "1")
+        await child.says("gateway: Simulated gateway")
+        await self.router.reboot(seconds=3)
+        await child.says(r"  wan: Connected, \S+ \(public\) -> gateway does not answer \[")
+        await child.says(r"does not answer [^\n]*\n(?s:.*)(-> |: )Connected, 11\.22\.33\.44 \(public\)", 30)
+        self.assertIsNone(child.status, "it goes on")
+        child.signal("INT")
+        self.assertEqual((await child.end(5), child.err), (0, ""))
+
     async def test_what_is_no_gateway_is_told(self):
         await self.gateway()
         for location, status, said in (
@@ -361,7 +372,11 @@ class CommandTests(TestCase):
             ),
             ("ftp://127.0.0.1/", 2, "'ftp://127.0.0.1/': scheme 'ftp' instead of http; write its address"),
             ("192.0.2.1", 1, "no link in use leads there; name that link with --link, or the URL of its description"),
-            (self.router.location.replace("rootDesc.xml", "nothing"), 1, "404"),
+            (
+                self.router.location.replace("rootDesc.xml", "nothing"),
+                1,
+                "answers with no description: HTTP status 404",
+            ),
         ):
             with self.subTest(location):
                 child = Child(self, [*TXIGD, "status", "--link", "lo", "--timeout", "3", "--gateway", location])

@@ -14,8 +14,10 @@ from zope.interface import implementer
 
 from txigd import log
 from txigd.errors import (
+    BadReply,
     DescriptionError,
     ExchangeError,
+    HTTPStatusError,
     NoConnection,
     NoGateway,
     NotAGateway,
@@ -394,7 +396,9 @@ class ControlPoint(control_point.ControlPoint):
     def _none_in_time(self, seconds: float) -> TxigdError:
         if isinstance(self.last_error, DescriptionError):
             return NotAGateway(f"{self.named}: {self.last_error}")  # it answers, and is something else
-        if self.named is not None:
+        if isinstance(self.last_error, (HTTPStatusError, BadReply)):
+            text = f"the gateway {self.named} answers with no description"
+        elif self.named is not None:
             text = f"the gateway {self.named} did not answer in {seconds:g} s"
         elif self.links:
             text = f"no gateway answered on {', '.join(link.name for link in self.links)} in {seconds:g} s"
