@@ -1,0 +1,44 @@
+"""The process of a ``txigd`` command: what an interrupt does at its earliest moments."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from twisted.trial.unittest import TestCase
+
+from tests.child import Child
+
+# Interrupts itself where no test could do it in time from outside: `where` is called, and then comes the signal.
+INTERRUPTED = """
+import os, signal, sys
+from txigd.cli import main, report
+number, owner, name = getattr(signal, sys.argv.pop(1)), *sys.argv.pop(1).split(".")
+owner = {"main": main, "Report": report.Report}[owner]
+where = getattr(owner, name)
+def interrupted(*arguments):
+    result = where(*arguments)
+    os.kill(os.getpid(), number)
+    return result
+setattr(owner, name, interrupted)
+main.script()
+"""
+
+
+class InterruptTests(TestCase):
+    """An interrupt never shows a traceback, and a command that has begun to answer cleans up."""
+
+    timeout = 60
+
+    async def interrupted(self, number: str, where: str, status: int) -> str:
+        child = Child(self, [sys.executable, "-c", INTERRUPTED, number, where, "simulate", "--json"])
+        self.assertEqual(await child.end(20), status, child.out + child.err)
+        self.assertEqual(child.err, "")
+        return child.out
+
+    async def test_with_the_first_line(self):
+        for number in ("SIGINT", "SIGTERM"):
+            self.assertIn("location", json.loads(await self.interrupted(number, "Report.value", 0)))
+
+    async def test_before_the_command_runs(self):
+        self.assertEqual(await self.interrupted("SIGINT", "main.parse", 130), "")
