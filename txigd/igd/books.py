@@ -13,7 +13,7 @@ from txigd.igd.journal_entry import JournalEntry, slot_of
 from txigd.igd.lease_facts import Fact
 from txigd.igd.mapping import PortMapping, PortMappingEntry
 from txigd.igd.port_table import NO_ENTRY
-from txigd.igd.reconciliation import reconcile
+from txigd.igd.reconciliation import is_our_entry, reconcile
 from txigd.steady import boot_time
 
 _log = log.logger("txigd.mappings")
@@ -84,6 +84,20 @@ class Books:
                 self.journal.deleted(connection.udn, record.slot)
         for entry in found.delete:
             await self._remove(connection, entry, check=table is not None)
+
+    async def clear(self, connection: Connection, *, client: ipaddress.IPv4Address, host_id: str) -> None:
+        """The end: what is still on record was not seen to be gone; each is looked at once more and removed (F51)."""
+        for record in self.journal.entries(connection.udn):
+            try:
+                entry = await connection.entry(record.protocol, record.external_port, record.remote_host)
+            except ActionError as error:
+                if error.code in NO_ENTRY:
+                    self.journal.deleted(connection.udn, record.slot)
+            except TxigdError as error:
+                _log.info("what may be left at {slot} cannot be read: {error}", slot=record.slot, error=str(error))
+            else:
+                if record.matches(entry) and is_our_entry(entry, [record], client=client, host_id=host_id):
+                    await self._remove(connection, entry, check=False)
 
     async def _remove(self, connection: Connection, entry: PortMappingEntry, *, check: bool) -> None:
         try:

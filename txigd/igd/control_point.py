@@ -181,10 +181,17 @@ class ControlPoint(control_point.ControlPoint):
         self.last_error = None
         farewells: list[Deferred[Any]] = [self.mappings.stop(FAREWELL_SECONDS)]
         farewells.extend(gateway.close() for gateway in self._known.values())
+        there = [gateway for gateway in self._known.values() if gateway.udn in self._devices]
         for gathered in (self._gateways, self._known, self._opening, self._declined):
             gathered.clear()
         self._current = None
-        return gatherResults(farewells, consumeErrors=True).addBoth(lambda _: None)
+        parted = Deferred.fromCoroutine(self._part(farewells, there))
+        return parted.addTimeout(FAREWELL_SECONDS, self.reactor).addBoth(lambda _: None)
+
+    async def _part(self, farewells: list[Deferred[Any]], gateways: list[Gateway]) -> None:
+        """What a gateway did not answer may still be there: with the time that is left it is looked at again."""
+        await gatherResults(farewells, consumeErrors=True)
+        await gatherResults([gateway.sweep() for gateway in gateways], consumeErrors=True)
 
     @property
     def satisfied(self) -> bool:

@@ -21,6 +21,7 @@ from txigd.igd.firewall_events import FirewallEvents
 from txigd.igd.link import TrafficMeter
 from txigd.igd.link_config import LINK_CONFIGS, LinkConfig, read_link_config
 from txigd.igd.mappings import Mappings
+from txigd.igd.pinhole_books import settle
 from txigd.igd.pinholes import Pinholes
 from txigd.igd.services import TypedService, typed
 from txigd.igd.status import default_index
@@ -214,9 +215,8 @@ class Gateway:
         :raises ExchangeError: when no connection service answers.
         :raises NoConnection: when there is none that could be asked.
         """
-        offered = [one for one in self._own_services() if one.service.name in _CONNECTIONS]
-        offered = [one for one in offered if one.service.control_url is not None]
-        connections = [Connection(remote.proxy, self.local_address, udn=self.udn) for remote in offered]
+        offered = self._offered()
+        connections = [self._connection(remote) for remote in offered]
         default = await self._default([one.service for one in offered]) if len(offered) > 1 else -1
         self.wan.on_live = self._attach
         await self.wan.use(connections, default)
@@ -261,7 +261,27 @@ class Gateway:
         done.addTimeout(seconds, self._clock)
         return done.addBoth(lambda _: None)
 
+    def sweep(self) -> Deferred[None]:
+        """After the farewell: remove what is still on record, since it was not seen to go (F51)."""
+        return Deferred.fromCoroutine(self._sweep())
+
     # -- inside ------------------------------------------------------------------------------------------------------
+    async def _sweep(self) -> None:
+        offered = self.wan.connections or [self._connection(remote) for remote in self._offered()]
+        if offered and isinstance(self.local_address, ipaddress.IPv4Address):
+            connection = self.wan.connection if self.wan.connections else offered[0]
+            await self._books.clear(connection, client=self.local_address, host_id=self._host_id)
+        if self.firewall is not None:
+            await settle(self._books, self.firewall, tuple)
+
+    def _offered(self) -> list[RemoteService]:
+        """The connection services that can be asked."""
+        offered = [one for one in self._own_services() if one.service.name in _CONNECTIONS]
+        return [one for one in offered if one.service.control_url is not None]
+
+    def _connection(self, remote: RemoteService) -> Connection:
+        return Connection(remote.proxy, self.local_address, udn=self.udn)
+
     def _own_services(self) -> list[RemoteService]:
         """Those of the tree that is a gateway's: another one may name the same connection again (Q038)."""
         tree = next((one for one in self.device.descriptions if is_gateway(one)), self.device.description)

@@ -122,6 +122,9 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         """The status at the end."""
         raise NotImplementedError
 
+    def _left_there(self) -> None:
+        """It is left on purpose: whoever tidies up at the end is not to find it on record."""
+
     def _news(self, status: StatusT) -> object:
         """What of a status observers are to hear of when it changes."""
         return status
@@ -170,6 +173,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
 
     def leave(self) -> None:
         """Want it no more, but leave it on the gateway to run out with its lease."""
+        self._left_there()
         self.abandon()
 
     # -- for the set -------------------------------------------------------------------------------------------------

@@ -147,6 +147,13 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             self._books.journal.keep_port(self.wanted, fact.port)
         return fact
 
+    def _left_there(self) -> None:
+        if self._place is None:
+            return
+        for record in self._books.journal.entries(self._place.udn):
+            if record.external_port == self.external_port and record.protocol == self.wanted.protocol:
+                self._books.journal.deleted(self._place.udn, record.slot)
+
     def _released(self) -> MappingStatus:
         return MappingStatus(MappingState.RELEASED, self.status.external_port)
 

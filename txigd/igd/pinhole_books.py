@@ -46,6 +46,11 @@ def learn(
         books.journal.not_opened(udn, _entry(books, wanted, unique_id, client))
 
 
+def forget(books: Books, udn: str, wanted: Pinhole, client: ipaddress.IPv6Address) -> None:
+    """It is left open on purpose."""
+    books.journal.pinhole_closed(udn, _entry(books, wanted, 0, client))
+
+
 def _entry(books: Books, wanted: Pinhole, unique_id: int, client: ipaddress.IPv6Address) -> JournalPinhole:
     return JournalPinhole(
         unique_id=unique_id,

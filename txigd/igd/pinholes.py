@@ -30,7 +30,7 @@ from txigd.igd.pinhole import (
     PinholeLease,
     PinholeStatus,
 )
-from txigd.igd.pinhole_books import learn, opening, settle
+from txigd.igd.pinhole_books import forget, learn, opening, settle
 from txigd.limits import FAREWELL_SECONDS, LEFTOVERS_SECONDS, PINHOLES
 
 _log = log.logger("txigd.pinholes")
@@ -95,6 +95,10 @@ class HeldPinhole(Held[Pinhole, PinholeStatus, Firewall, PinholeLease]):
     ) -> PinholeFact:
         learn(self._books, place.device.udn, self.wanted, unique_id, client, fact)
         return fact
+
+    def _left_there(self) -> None:
+        if self._place is not None and self.address is not None:
+            forget(self._books, self._place.device.udn, self.wanted, self.address)
 
     def _released(self) -> PinholeStatus:
         """Released; what it was stays visible."""
