@@ -605,6 +605,17 @@ class PresenceTests(ControlPointTestCase):
         self.assertEqual(self.observer.heard, [("found", "Router")] * 2, "told again")
         self.assertEqual(gateway.device.boots, 1)
 
+    def test_Q142_a_restart_that_only_the_uptime_tells_of(self) -> None:
+        gateway = self.found()
+        gateway.mappings.hold(WEB)
+        self.wait(POLL_SECONDS + 1)
+        self.router.state.table.clear()
+        self.router.state.line._since = self.clock.seconds()
+        self.lan.asked.clear()
+        self.wait(POLL_SECONDS + 1)
+        self.assertEqual(self.ports(), [(8080, str(US))])
+        self.assertEqual(self.lan.count("SUBSCRIBE"), len(gateway.eventing), "afresh, once each")
+
     def test_A5_a_storm_of_boot_ids_is_a_few_descriptions_and_then_one_in_half_a_minute(self) -> None:
         self.found()
         self.lan.asked.clear()

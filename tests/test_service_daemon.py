@@ -151,7 +151,7 @@ class TwistdTests(TestCase):
         await daemon.says(r"Disconnected, [^\n]*\n(?s:.*)WAN changed: .* -> Connected, 11\.22\.33\.44 \(public\)")
         router.change_address("11.22.33.50")
         await daemon.says(r"WAN changed: Connected, 11\.22\.33\.44 .* -> Connected, 11\.22\.33\.50 \(public\)")
-        await router.reboot(seconds=1)
+        await router.reboot(seconds=6)
         await daemon.says(r"(?s)active on external port 8080.*active on external port 8080", 30)
         self.assertEqual(len(router.mappings), 1)
         await router.stop()

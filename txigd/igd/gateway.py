@@ -219,6 +219,7 @@ class Gateway:
         connections = [self._connection(remote) for remote in offered]
         default = await self._default([one.service for one in offered]) if len(offered) > 1 else -1
         self.wan.on_live = self._attach
+        self.wan.on_uptime_fell = self._began_anew
         await self.wan.use(connections, default)
         await self._settle(self.wan.connection)
         self._attach(self.wan.connection)
@@ -239,6 +240,12 @@ class Gateway:
     def woke(self) -> None:
         """Time passed in which nothing was heard: look. The device subscribes afresh (F18, Q183)."""
         self.verify()
+
+    def _began_anew(self) -> None:
+        """Its uptime fell, so it may have lost its state without a word: entries are looked at, events asked for."""
+        self._look_at_table()
+        self.pinholes.recheck()
+        self.device.woke()
 
     def lost(self, reason: str) -> None:
         """The gateway is gone and may come back: observers and wanted mappings stay."""

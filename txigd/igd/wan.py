@@ -16,6 +16,7 @@ from txigd.igd.status import Learned, Reading, WANStatus, choose
 from txigd.igd.watched import Watched
 from txigd.interfaces import IWANObserver
 from txigd.limits import (
+    BYEBYE_PROBE_SECONDS,
     CALM_SECONDS,
     CONFIRM_SECONDS,
     FLAP_SECONDS,
@@ -52,6 +53,8 @@ class WAN:
         self._default = -1
         self._failures = 0
         self._failed_at = 0.0
+        self._uptime: int | None = None
+        self._fell_at = -BYEBYE_PROBE_SECONDS
         self._opening = False
         self._reading: Deferred[None] | None = None
         self._again: Learned | None = None
@@ -62,6 +65,7 @@ class WAN:
         self._held: WANStatus | None = None
         self._stopped = False
         self.on_unreachable: Callable[[], object] = lambda: None
+        self.on_uptime_fell: Callable[[], object] = lambda: None
         self.on_live: Callable[[Connection], object] = lambda connection: None
 
     # -- for everybody ---------------------------------------------------------------------------------------------
@@ -132,6 +136,7 @@ class WAN:
             raise NoConnection
         self._connections, self._default = tuple(connections), default
         self._readings = ()
+        self._uptime = None
         self._live = 0
         self._failures = 0
         self._opening = True
@@ -246,6 +251,7 @@ class WAN:
         status = reading.status(learned)
         if connection is not self.connection:
             return status  # described again meanwhile
+        self._compare_uptime(status)
         self._readings = (*self._readings[: self._live], reading, *self._readings[self._live + 1 :])
         self._failures = 0
         if len(self._connections) > 1 and not (status.connected and status.external_ip):
@@ -268,6 +274,16 @@ class WAN:
         if self.status.learned is not Learned.NOTHING:
             self._publish(replace(self.status, reachable=False, learned=learned))
         self.on_unreachable()
+
+    def _compare_uptime(self, status: WANStatus) -> None:
+        """A fall is no news of the line (Q150), but its gateway may have begun anew (Q142); some count at random."""
+        now, before = status.uptime_seconds, self._uptime
+        if not status.connected or now is None:
+            return
+        self._uptime = now
+        if before is not None and now < before and self._clock.seconds() >= self._fell_at + BYEBYE_PROBE_SECONDS:
+            self._fell_at = self._clock.seconds()
+            self.on_uptime_fell()
 
     async def _read_all(self, learned: Learned) -> WANStatus:
         connections, before = self._connections, self.status.service
