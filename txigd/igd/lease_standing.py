@@ -1,0 +1,159 @@
+"""Where one wanted mapping stands: what is known of it, what a user is told, when it goes on. Pure.
+
+The machine itself, which asks and learns, is :class:`txigd.igd.lease.Lease`; here is what it comes to.
+Sources: quirks Q122-Q124, Q129, faults F30, F31, F37, F46.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from collections.abc import Callable
+from dataclasses import replace
+
+from txigd.igd.lease_facts import WORKING, MappingState, MappingStatus
+from txigd.igd.lease_farewell import Farewell
+from txigd.igd.lease_term import Term
+from txigd.igd.looks import Turn
+from txigd.igd.mapping import PortMapping
+from txigd.igd.other_ports import OtherPorts
+from txigd.igd.ownership import FormerOnRecord, OnRecord, Ownership
+from txigd.limits import RETRY_CEILING_SECONDS, VERIFY_SECONDS
+
+
+class Phase(enum.Enum):
+    """What is asked next."""
+
+    CHECK = "read before anything is written"
+    ADD = "add or renew"
+    CONFIRM = "read back what was added"
+    REST = "wait"
+    CLEAR = "delete our own entry, then add"
+    RESERVE = "have the gateway pick a port (F36)"
+    SEEK = "look in the whole table for an entry whose port we were not told"
+    LEAVE = "released: delete what is ours"
+    DONE = "released and gone"
+
+
+class Standing:
+    """How one wanted mapping on one gateway stands.
+
+    :param wanted: what to keep true.
+    :param client: the internal client: this host's address on the gateway's link.
+    :param host_id: marks our own entries.
+    :param spread: returns a number in [-1, 1], for jitter.
+    :param other_port: returns an external port to try after a conflict.
+    :param external_port: the port chosen in an earlier life, tried first (Q140).
+    :param reserves: whether the gateway offers AddAnyPortMapping.
+    :param on_record: see :data:`txigd.igd.ownership.OnRecord`.
+    :param former: see :data:`txigd.igd.ownership.FormerOnRecord`.
+    :param turn: when to look next after a look, VERIFY_SECONDS later at most.
+    :ivar losses: how often what we had made was found gone, or somebody else's.
+    """
+
+    def __init__(
+        self,
+        wanted: PortMapping,
+        *,
+        client: ipaddress.IPv4Address,
+        host_id: str,
+        spread: Callable[[], float],
+        other_port: Callable[[], int],
+        external_port: int = 0,
+        reserves: bool = False,
+        on_record: OnRecord = lambda entry: False,
+        former: FormerOnRecord = lambda port: None,
+        turn: Turn = lambda now: now + VERIFY_SECONDS,
+    ) -> None:
+        self.wanted = wanted
+        self.client = wanted.internal_client or client
+        self._whose = Ownership(wanted, self.client, host_id, on_record=on_record, former=former)
+        self._term = Term(wanted.lease_seconds, spread=spread, turn=turn)
+        self.losses = 0
+        self._others = OtherPorts(other_port, offered=reserves)
+        self._port = external_port or wanted.wanted_port
+        self._phase = Phase.CHECK
+        self._next_at = 0.0
+        self._farewell: Farewell | None = None
+        self._readable = True  # the gateway shows entries, as far as is known
+        self._seen_ours = False  # the last look showed an entry of ours
+        self._made = False  # we added one, and did not see it gone
+        self._unsure = False  # we may have added one, and had no answer (F45)
+        self._cleared = False  # one of ours that stood in the way was deleted
+        self._looked = False  # whether a refused renewal was followed by a look, once before each rest
+        self._not_stored = 0  # how often in a row what was added was not there
+        self.status = MappingStatus(MappingState.ADDING, self._port)
+
+    # -- what it comes to ----------------------------------------------------------------------------------------------
+    def _settle(self, state: MappingState, left_seconds: int, reason: str, now: float) -> None:
+        self._not_stored = 0
+        self._cleared = False
+        lease = self._term.begin(left_seconds, now)
+        self.status = MappingStatus(state, self._port, lease, reason)
+        self._rest_active(lease, now)
+
+    def _rest_active(self, left_seconds: int, now: float) -> None:
+        self._rest_until(self._term.seen(left_seconds, now, readable=self._readable))
+
+    def _trouble(self, text: str, now: float) -> None:
+        seconds = self._term.retry(now)
+        if self.status.state not in WORKING:
+            self._say(self.status.state, text)
+        elif self._term.bears(now):
+            self.status = replace(self.status, reason=text)
+        else:
+            self._say(MappingState.LOST, text)
+        self._rest(seconds, now)
+
+    def _refused(self, reason: str, now: float, *, passing: bool = False) -> None:
+        self._say(MappingState.REFUSED, reason)
+        self._rest(self._term.pause() if passing else RETRY_CEILING_SECONDS, now)  # F37: 501 may pass in a moment
+
+    def _conflict(self, reason: str, now: float) -> None:
+        if self.wanted.any_port and self._others.may(now):
+            self._change_port(now)
+            return
+        self._port = self.wanted.wanted_port if self.wanted.any_port else self._port
+        self._say(MappingState.CONFLICT, reason)
+        self._rest(RETRY_CEILING_SECONDS, now)
+
+    def _occupied(self, now: float) -> bool:
+        """Whether our entry of a former address stands in the way; if so, its end is waited for (F14)."""
+        former = self._whose.in_the_way(self._port, now)
+        if former is None:
+            return False
+        if self.wanted.any_port and self._others.may(now):
+            self._change_port(now)  # what leads to nobody any more does no harm beside it
+            return True
+        self._say(MappingState.REFUSED, former.reason(self._port))
+        wait = former.wait(now)
+        self._rest(self._term.pause() if wait is None else wait, now)
+        return True
+
+    def _change_port(self, now: float) -> None:
+        self._others.spend(now)
+        self._pick()
+        self._say(MappingState.ADDING, "another external port after a conflict")
+
+    def _pick(self) -> None:
+        if self._others.by_gateway:
+            self._phase = Phase.RESERVE
+        else:
+            self._port = self._others.pick()
+            self._phase = Phase.CHECK
+
+    def _rest(self, seconds: float, now: float) -> None:
+        self._rest_until(now + seconds)
+
+    def _rest_until(self, until: float) -> None:
+        self._phase, self._next_at = Phase.REST, until
+        self.status = replace(self.status, next_attempt=until)
+
+    def _say(self, state: MappingState, reason: str) -> None:
+        self.status = MappingStatus(state, self._port, 0, reason)
+
+    def _finish(self) -> None:
+        self._phase = Phase.DONE
+        if self._farewell is not None:
+            self._port = self._farewell.port
+        self._say(MappingState.RELEASED, "")

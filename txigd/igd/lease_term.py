@@ -1,0 +1,135 @@
+"""The term of one mapping: what lease to ask for, when what was granted ends, is renewed, looked at, tried again. Pure.
+
+Sources: IGD:2 WANIPConnection section 2.5, quirks Q117, Q118, Q121, faults F33, F34, F46.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from txigd.igd.looks import Turn
+from txigd.igd.other_ports import DAY_SECONDS
+from txigd.limits import (
+    FAILURES_BORNE,
+    LEASE_CEILING_SECONDS,
+    LEASE_SECONDS,
+    RENEW_FRACTION,
+    RENEW_JITTER,
+    RENEWAL_DUE_SECONDS,
+    RETRY_CEILING_SECONDS,
+    RETRY_FIRST_SECONDS,
+    TRIES_BEFORE_THE_END,
+    VERIFY_SECONDS,
+)
+
+_FRESH = 0.6  # a lease of which more is left than this part was renewed just now
+
+
+class Term:
+    """Nothing of ours is there before :meth:`begin`.
+
+    :param wanted_seconds: the lease that is wanted, 0 for a permanent one.
+    :param spread: returns a number in [-1, 1], for jitter.
+    :param turn: when to look next after a look.
+    :ivar ask_seconds: the lease to ask for.
+    :ivar granted_seconds: the lease that was granted last, 0 for a permanent one or for nothing.
+    :ivar failures: how many calls failed in a row.
+    """
+
+    def __init__(self, wanted_seconds: int, *, spread: Callable[[], float], turn: Turn) -> None:
+        self._wanted_seconds = self.ask_seconds = wanted_seconds
+        self._spread = spread
+        self._turn = turn
+        self._refused: set[int] = set()
+        self.granted_seconds = 0
+        self.failures = 0
+        self._renew_at: float | None = None
+        self._ends_at: float | None = None  # when the entry runs out by itself, as far as is known
+
+    # -- what to ask for ---------------------------------------------------------------------------------------------
+    def step(self, code: int) -> bool:
+        """Q117, Q118: finite -> permanent -> a week -> an hour; each tried once per life of the gateway.
+
+        :param code: what the lease was refused with, 725 or 402.
+        :return: whether there is another one to ask for.
+        """
+        self._refused.add(self.ask_seconds)
+        for seconds in (0, LEASE_CEILING_SECONDS, LEASE_SECONDS)[: 1 if code == 725 else 3]:
+            if seconds not in self._refused:
+                self.ask_seconds = seconds
+                return True
+        return False
+
+    def restart(self) -> None:
+        """Another life of the gateway."""
+        self._refused.clear()
+        self.ask_seconds = self._wanted_seconds
+        self.failures = 0
+
+    # -- what was granted --------------------------------------------------------------------------------------------
+    def begin(self, left_seconds: int, now: float) -> int:
+        """It was added or renewed: the lease that was granted, in seconds.
+
+        :param left_seconds: as the gateway shows it; 0 where it does not tell.
+        """
+        lease = self.granted_seconds = left_seconds or self.ask_seconds
+        self._renew_at = (
+            now + lease * (RENEW_FRACTION + RENEW_JITTER * self._spread()) if lease else now + DAY_SECONDS / 2
+        )
+        return lease
+
+    def seen(self, left_seconds: int, now: float, *, readable: bool) -> float:
+        """It is there: when to look, or to renew, next."""
+        self.failures = 0
+        assert self._renew_at is not None
+        self._ends_at = now + left_seconds if left_seconds else None
+        if left_seconds and self.ask_seconds:
+            # a gateway that shortens leases in silence (F34) is believed by its table
+            self._renew_at = min(self._renew_at, now + left_seconds * RENEW_FRACTION)
+        return min(self._renew_at, self._turn(now)) if readable else self._renew_at
+
+    def gone(self) -> None:
+        """It is not there."""
+        self.granted_seconds = 0
+
+    def begun(self) -> bool:
+        """Whether it ever was there."""
+        return self._renew_at is not None
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to renew."""
+        return self._renew_at is not None and now >= self._renew_at
+
+    def fresh(self, left_seconds: int) -> bool:
+        """Whether it was renewed just now: compared with what the gateway granted, which may always shorten it."""
+        return left_seconds > self.granted_seconds * _FRESH
+
+    # -- calls and their failures --------------------------------------------------------------------------------------
+    def look_by(self, now: float) -> float:
+        """By when a look that only makes sure should be done."""
+        soon, later = now + RENEWAL_DUE_SECONDS, now + VERIFY_SECONDS
+        return later if self._renew_at is None else min(max(self._renew_at, soon), later)
+
+    def renew_by(self, now: float, *, renewed: bool) -> float | None:
+        """By when a renewal should be done, or what follows where it is ``renewed``; None where nothing runs out."""
+        if self._ends_at is None or now >= self._ends_at:
+            return None
+        soon = now + RENEWAL_DUE_SECONDS
+        return soon if renewed else min(self._ends_at, soon)
+
+    def pause(self) -> float:
+        """Seconds until the next try after one more failure."""
+        self.failures += 1
+        seconds: float = min(RETRY_FIRST_SECONDS * 2 ** min(self.failures - 1, 16), RETRY_CEILING_SECONDS)
+        return seconds * (1 + RENEW_JITTER * self._spread())
+
+    def retry(self, now: float) -> float:
+        """The same, but while it lives, several tries before it runs out, however often it failed (F46)."""
+        seconds = self.pause()
+        if self._ends_at is not None and now < self._ends_at:
+            seconds = min(seconds, max(RETRY_FIRST_SECONDS, (self._ends_at - now) / TRIES_BEFORE_THE_END))
+        return seconds
+
+    def bears(self, now: float) -> bool:
+        """Whether what was there lives, for all that is known: a lost packet is no news (F46)."""
+        return self.failures <= FAILURES_BORNE and (self._ends_at is None or now < self._ends_at)
