@@ -24,9 +24,10 @@ from txigd.testing.event_group import EventGroup
 from txigd.testing.faults import Faults
 from txigd.testing.publisher import Publisher
 from txigd.testing.quirks import Played, Scene
+from txigd.testing.seen import Seen
 from txigd.testing.state import State
 from txigd.testing.tree import Tree
-from txigd.testing.web import Seen, Web
+from txigd.testing.web import Web
 from txigd.upnp import addressing
 from txigd.upnp.url import IPAddress, without_zone
 

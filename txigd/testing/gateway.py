@@ -31,10 +31,10 @@ from txigd.testing.publisher import Subscription
 from txigd.testing.quirks import Played, Quirk
 from txigd.testing.relay import Relay
 from txigd.testing.rules import Rules
+from txigd.testing.seen import Seen
 from txigd.testing.state import State
 from txigd.testing.table import MappingTable
 from txigd.testing.tree import CONNECTIONS, Tree
-from txigd.testing.web import Seen
 
 _BOOT_IDS: Final = 1 << 31
 _REFUSED_SUBSCRIBE: Final = 412  # what gateways answer that do not want to be subscribed to (F06)
