@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import uuid
 from collections.abc import Sequence
@@ -10,35 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults, succeed
-from zope.interface import implementer
 
 from txigd import log
 from txigd.errors import (
     BadReply,
     DescriptionError,
-    ExchangeError,
     HTTPStatusError,
-    NoConnection,
     NoGateway,
     NotAGateway,
     Stopped,
     TxigdError,
 )
 from txigd.igd.books import Books
-from txigd.igd.firewall import Firewall
-from txigd.igd.gateway import Gateway, offers_connection
+from txigd.igd.gateway import Gateway
+from txigd.igd.gateways import Gateways
 from txigd.igd.journal import Journal
-from txigd.igd.mappings import Mappings
-from txigd.igd.tables import known_table
 from txigd.igd.waiters import Waiters
-from txigd.interfaces import IDeviceObserver, IGatewayObserver
-from txigd.limits import FAREWELL_SECONDS, NAMED_RETRY_CEILING_SECONDS, POLL_SECONDS, SIGHTINGS
-from txigd.upnp import control_point
-from txigd.upnp.discovery.message import normal_udn
+from txigd.interfaces import IGatewayObserver
+from txigd.limits import FAREWELL_SECONDS, POLL_SECONDS, SIGHTINGS
 from txigd.upnp.discovery.presence import Sighting
-from txigd.upnp.discovery.targets import IGD_TARGETS
-from txigd.upnp.remote_device import RemoteDevice
-from txigd.upnp.url import DeviceURL, IPAddress, without_zone
+from txigd.upnp.url import without_zone
 
 _log = log.logger("txigd.control_point")
 _MACHINE_ID = Path("/etc/machine-id")
@@ -56,8 +46,7 @@ def host_id(identity: str = "") -> str:
     return hashlib.sha256(f"txigd {seed or uuid.getnode()} {identity}".rstrip().encode()).hexdigest()[:8]
 
 
-@implementer(IDeviceObserver)
-class ControlPoint(control_point.ControlPoint):
+class ControlPoint(Gateways):
     """Finds Internet gateways and keeps in touch with them.
 
     ``async with ControlPoint(reactor) as control_point:`` starts and stops it; it is a Twisted service as well. Where
@@ -99,27 +88,19 @@ class ControlPoint(control_point.ControlPoint):
             reactor,
             links=links,
             named=gateway,
-            targets=IGD_TARGETS,
             callback_port=callback_port,
             callback_host=callback_host,
             search_port=search_port,
-            tables=known_table,
+            host_id=host_id(identity),
+            poll_seconds=poll_seconds,
+            events=events,
+            books=Books(journal),
         )
         self._any_gateway = any_gateway
-        self._poll_seconds = poll_seconds
-        self._events = events
-        self._host_id = host_id(identity)
-        self._books = Books(journal)
-        self._gateways: dict[str, Gateway] = {}  # verified, by UDN
-        self._known: dict[str, Gateway] = {}  # all there ever were: who comes back finds its observers and mappings
-        self._opening: dict[str, Deferred[None]] = {}
         self._current: Gateway | None = None
         self._waiting = Waiters(self.reactor)
         self._gateway_observers: list[IGatewayObserver] = []
         self._declined: set[str] = set()
-        self.last_error: TxigdError | None = None
-        self.mappings = Mappings(self.reactor, self._host_id, books=self._books)
-        self.observe_devices(self)
 
     # -- for everybody -----------------------------------------------------------------------------------------------
     def gateway(self, timeout: float = 5.0) -> Deferred[Gateway]:
@@ -143,12 +124,6 @@ class ControlPoint(control_point.ControlPoint):
     def gateways(self) -> tuple[Gateway, ...]:
         """All verified gateways, the one in use first."""
         return tuple(sorted(self._gateways.values(), key=lambda gateway: gateway is not self._current))
-
-    @property
-    def unverified(self) -> tuple[Gateway, ...]:
-        """Gateways that were described and whose WAN connection could not be read so far."""
-        there = (gateway for gateway in self._known.values() if gateway.udn not in self._gateways)
-        return tuple(gateway for gateway in there if gateway.udn in self._devices)
 
     @property
     def current(self) -> Gateway | None:
@@ -223,9 +198,16 @@ class ControlPoint(control_point.ControlPoint):
         """Addresses of gateways that were seen and not used."""
         return tuple(sorted(self._declined))
 
-    def hosts_of(self, gateway: Gateway) -> tuple[IPAddress, ...]:
-        """The addresses, without zones, from which a gateway is announced; not all of them need be described (Q038)."""
-        return tuple(dict.fromkeys(without_zone(one.host) for one in self._announced_at(gateway.device)))
+    def _gateway_opened(self, gateway: Gateway) -> None:
+        """Verified, or verified again."""
+        if gateway is self._current:
+            self._announce(gateway)
+        else:
+            self._choose()
+
+    def _no_gateway(self, error: NotAGateway) -> None:
+        """The device that was named is none: nobody needs to wait any longer."""
+        self._waiting.fail(error)
 
     def _choose(self) -> None:
         """The next hop first, then whatever came first; the one in use stays while it is as good."""
@@ -257,149 +239,6 @@ class ControlPoint(control_point.ControlPoint):
         )
         self._tell_gateway("gateway_found", gateway)
 
-    # -- devices -----------------------------------------------------------------------------------------------------
-    def device_appeared(self, device: RemoteDevice) -> None:
-        """A device was described: a gateway if it has a WAN connection service."""
-        if not offers_connection(device):
-            self._refuse(device, f"describes {device.description.root.device_type}, no Internet gateway")
-            return
-        gateway = self._known.get(device.udn)
-        if gateway is not None:
-            gateway.renew(device)
-        else:
-            gateway = Gateway(
-                self.reactor,
-                device,
-                host_id=self._host_id,
-                poll_seconds=self._poll_seconds,
-                events=self._events,
-                firewall=Firewall(
-                    self.reactor, device, self.exchange, elsewhere=self._elsewhere, others=lambda: self.devices
-                ),
-                books=self._books,
-            )
-            gateway.settle_with = functools.partial(self._wanted_on, gateway)
-            gateway.wan.on_unreachable = functools.partial(self._unreachable, gateway)
-            self._make_room()
-            self._known[gateway.udn] = gateway
-        self._open(gateway)
-
-    def device_changed(self, device: RemoteDevice) -> None:
-        """Described again: everything is read and subscribed afresh."""
-        gateway = self._known.get(device.udn)
-        if gateway is not None and gateway.device is device and offers_connection(device):
-            self._open(gateway)
-        else:
-            self.device_gone(device)
-            self.device_appeared(device)
-
-    def device_restarted(self, device: RemoteDevice) -> None:
-        """A gateway has to answer calls as well before it is asked for events again."""
-        if device.udn not in self._known:
-            device.resubscribe()
-
-    def device_grew(self, device: RemoteDevice) -> None:
-        """Another tree of it was described: one that is in use stays as it is, with more services (Q197)."""
-        if device.udn not in self._known:
-            self.device_appeared(device)
-
-    def device_gone(self, device: RemoteDevice) -> None:
-        """Gone for good, or until it comes back."""
-        self._stop_opening(device.udn)
-        gateway = self._gateways.pop(device.udn, None)
-        if gateway is not None:
-            _log.info("gateway {name!r} is gone; still looking", name=gateway.friendly_name)
-            gateway.lost("the gateway is gone")
-            self._choose()
-
-    def device_doubted(self, device: RemoteDevice) -> None:
-        """It said goodbye, yet it answers."""
-        gateway = self._gateways.get(device.udn)
-        if gateway is not None:
-            gateway.verify()
-
-    def links_changed(self) -> None:
-        """What was unreachable may be reachable now, and another gateway the next hop (F15, F16)."""
-        for gateway in self._gateways.values() if self.links else ():
-            gateway.wan.hint()
-        self._choose()
-
-    def woke(self) -> None:
-        """This host slept."""
-        for gateway in self._gateways.values():
-            gateway.woke()
-
-    def named_failed(self, error: TxigdError) -> None:
-        """The named gateway does not answer: said once, tried on."""
-        if self.last_error is None:
-            _log.warn("gateway {name}: {error}; still trying", name=str(self.named), error=str(error))
-        self.last_error = error
-
-    def _elsewhere(self, device: RemoteDevice) -> list[DeviceURL]:
-        """Where the next hop shows the same device, which is not described there because the user named one place."""
-        return [location for location in self._announced_at(device) if self.is_next_hop(location.host)]
-
-    def _announced_at(self, device: RemoteDevice) -> list[DeviceURL]:
-        udns = {normal_udn(part.udn) for part in device.description.root.walk()}
-        seen = () if self.discovery is None else self.discovery.presence.sightings
-        return [one.location for one in seen if one.udns & udns]
-
-    def _refuse(self, device: RemoteDevice, why: str) -> None:
-        """It is no gateway; for a device that was named by its URL that is the answer."""
-        if isinstance(self.named, DeviceURL) and device.location == self.named:
-            self.last_error = NotAGateway(f"{device.location} {why}")
-            self._waiting.fail(self.last_error)
-
-    def _wanted_on(self, gateway: Gateway) -> list[Mappings]:
-        """What may be held on a gateway that is about to be opened: it may become the one in use."""
-        return [gateway.mappings, self.mappings]
-
-    def _unreachable(self, gateway: Gateway) -> None:
-        self.suspect(gateway.device)
-
-    def _make_room(self) -> None:
-        """Bound what is remembered of gateways that are gone."""
-        gone = [udn for udn in self._known if udn not in self._devices]
-        if len(self._known) >= SIGHTINGS and gone:
-            self._background(_finished(self._known.pop(gone[0]).close()))
-
-    # -- opening -----------------------------------------------------------------------------------------------------
-    def _stop_opening(self, udn: str) -> None:
-        former = self._opening.pop(udn, None)
-        if former is not None:
-            former.cancel()
-
-    def _open(self, gateway: Gateway) -> None:
-        """One opening at a time for each gateway: the latest."""
-        self._stop_opening(gateway.udn)
-        opening = self._background(self._keep_opening(gateway))
-        if not opening.called:
-            self._opening[gateway.udn] = opening
-
-    async def _keep_opening(self, gateway: Gateway) -> None:
-        while True:
-            try:
-                await gateway.open()
-            except ExchangeError as error:
-                self.last_error = error
-                pause = min(2.0**gateway.openings_failed, NAMED_RETRY_CEILING_SECONDS)
-                gateway.openings_failed = min(gateway.openings_failed + 1, 16)
-                _log.info("gateway {name!r}: {error}", name=gateway.friendly_name, error=str(error))
-            except NoConnection as error:
-                self._refuse(gateway.device, str(error))
-                return
-            else:
-                break
-            await self._sleep(pause)
-        self._opening.pop(gateway.udn, None)
-        gateway.openings_failed = 0
-        self.last_error = None
-        self._gateways[gateway.udn] = gateway
-        if gateway is self._current:
-            self._announce(gateway)
-        else:
-            self._choose()
-
     def _none_in_time(self, seconds: float) -> TxigdError:
         if isinstance(self.last_error, DescriptionError):
             return NotAGateway(f"{self.named}: {self.last_error}")  # it answers, and is something else
@@ -425,7 +264,3 @@ class ControlPoint(control_point.ControlPoint):
                 getattr(observer, what)(gateway)
             except Exception:
                 _log.failure("a gateway observer raised")
-
-
-async def _finished(deferred: Deferred[None]) -> None:
-    await deferred
