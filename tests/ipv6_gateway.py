@@ -20,7 +20,7 @@ from txigd.testing.state import State
 from txigd.testing.tree import DESCRIPTION_PATH, Tree
 from txigd.upnp.control import soap
 from txigd.upnp.description import device
-from txigd.upnp.discovery.presence import Sighting
+from txigd.upnp.discovery.sighting import Sighting
 from txigd.upnp.http_reply import Reply
 from txigd.upnp.own_addresses import OwnAddress
 from txigd.upnp.remote_device import RemoteDevice

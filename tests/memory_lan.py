@@ -25,7 +25,8 @@ from txigd.upnp.control import soap
 from txigd.upnp.control.action import Caller, ServiceProxy
 from txigd.upnp.description import device
 from txigd.upnp.discovery.message import Kind, Message, normal_udn
-from txigd.upnp.discovery.presence import Change, Presence
+from txigd.upnp.discovery.presence import Presence
+from txigd.upnp.discovery.sighting import Change
 from txigd.upnp.discovery.targets import Targets
 from txigd.upnp.http_reply import Reply
 from txigd.upnp.url import DeviceURL, IPAddress

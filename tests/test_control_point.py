@@ -37,7 +37,7 @@ from txigd.limits import (
 )
 from txigd.upnp import addressing, control_point
 from txigd.upnp.addressing import Link, NextHop
-from txigd.upnp.discovery.presence import Evicted
+from txigd.upnp.discovery.sighting import Evicted
 
 WEB = PortMapping("TCP", 8080, description="web")
 ROGUE = "192.168.1.66"

@@ -22,7 +22,7 @@ from txigd.upnp.addressing import Link, NextHop
 from txigd.upnp.discovery import message, sockets
 from txigd.upnp.discovery.multicast import Discovery
 from txigd.upnp.discovery.ports import OpenSocket
-from txigd.upnp.discovery.presence import Appeared, Change, Doubted, Rebooted
+from txigd.upnp.discovery.sighting import Appeared, Change, Doubted, Rebooted
 from txigd.upnp.discovery.sockets import GROUP_V4, GROUP_V6_LINK, GROUP_V6_SITE, Endpoint, Role
 from txigd.upnp.discovery.sources import Sources
 from txigd.upnp.discovery.targets import IGD_TARGETS, Targets

@@ -29,7 +29,7 @@ from txigd.upnp import addressing
 from txigd.upnp.addressing import Link
 from txigd.upnp.discovery import message
 from txigd.upnp.discovery.multicast import Discovery
-from txigd.upnp.discovery.presence import Change
+from txigd.upnp.discovery.sighting import Change
 from txigd.upnp.discovery.targets import IGD_TARGETS
 
 ROOT = Path(__file__).resolve().parent.parent

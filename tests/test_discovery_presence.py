@@ -23,16 +23,8 @@ from txigd.limits import (
 from txigd.upnp import url
 from txigd.upnp.discovery import message
 from txigd.upnp.discovery.message import Kind, Message
-from txigd.upnp.discovery.presence import (
-    Appeared,
-    Change,
-    Doubted,
-    Evicted,
-    Presence,
-    Rebooted,
-    Sighting,
-    Updated,
-)
+from txigd.upnp.discovery.presence import Presence
+from txigd.upnp.discovery.sighting import Appeared, Change, Doubted, Evicted, Rebooted, Sighting, Updated
 from txigd.upnp.url import DeviceURL
 
 SAMPLES = Path(__file__).parent / "messages"

@@ -30,7 +30,8 @@ from txigd.upnp.discovery.message import Kind
 from txigd.upnp.discovery.minissdpd import MiniSSDPd, socket_path, trusted
 from txigd.upnp.discovery.multicast import Discovery
 from txigd.upnp.discovery.ports import OpenSocket
-from txigd.upnp.discovery.presence import Appeared, Change, Doubted, Presence
+from txigd.upnp.discovery.presence import Presence
+from txigd.upnp.discovery.sighting import Appeared, Change, Doubted
 from txigd.upnp.discovery.sockets import Role
 
 IGD1 = "urn:schemas-upnp-org:device:InternetGatewayDevice:1"

@@ -27,7 +27,7 @@ from txigd.upnp.addressing import NextHop
 from txigd.upnp.control_point import ControlPoint
 from txigd.upnp.description import device, service
 from txigd.upnp.discovery.multicast import Discovery
-from txigd.upnp.discovery.presence import Appeared, Doubted, Rebooted, Sighting
+from txigd.upnp.discovery.sighting import Appeared, Doubted, Rebooted, Sighting
 from txigd.upnp.discovery.targets import IGD_TARGETS
 from txigd.upnp.http_reply import Reply
 from txigd.upnp.remote_device import RemoteDevice

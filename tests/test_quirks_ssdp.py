@@ -16,7 +16,7 @@ from tests.test_discovery_multicast import DUAL, ETH0, ETH1, HOP, IGD1, LOCATION
 from txigd import limits
 from txigd.upnp.addressing import Link
 from txigd.upnp.discovery import message, searches, sockets
-from txigd.upnp.discovery.presence import Appeared
+from txigd.upnp.discovery.sighting import Appeared
 from txigd.upnp.discovery.sockets import Endpoint, Role
 from txigd.upnp.discovery.targets import IGD_TARGETS
 

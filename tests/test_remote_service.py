@@ -37,7 +37,7 @@ from txigd.upnp.description import device, signature
 from txigd.upnp.description.device import Description
 from txigd.upnp.description.service import StateVariable
 from txigd.upnp.discovery.ports import OpenSocket
-from txigd.upnp.discovery.presence import Sighting
+from txigd.upnp.discovery.sighting import Sighting
 from txigd.upnp.discovery.sockets import Role
 from txigd.upnp.eventing.gena import Envelope, propertyset
 from txigd.upnp.eventing.multicast_listener import MulticastListener

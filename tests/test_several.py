@@ -124,7 +124,7 @@ class _Said:
 
 
 def _doubted(case: TreeTests, twin: MemoryGateway) -> Any:
-    from txigd.upnp.discovery.presence import Doubted
+    from txigd.upnp.discovery.sighting import Doubted
 
     sighting = next(one for one in case.discovery.presence.sightings if one.location == twin.location)
     return Doubted(sighting, "byebye")

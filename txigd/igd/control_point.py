@@ -27,7 +27,7 @@ from txigd.igd.journal import Journal
 from txigd.igd.waiters import Waiters
 from txigd.interfaces import IGatewayObserver
 from txigd.limits import FAREWELL_SECONDS, POLL_SECONDS, SIGHTINGS
-from txigd.upnp.discovery.presence import Sighting
+from txigd.upnp.discovery.sighting import Sighting
 from txigd.upnp.url import without_zone
 
 _log = log.logger("txigd.control_point")

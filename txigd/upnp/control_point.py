@@ -28,7 +28,7 @@ from txigd.upnp.devices import Devices
 from txigd.upnp.discovery.message import normal_udn
 from txigd.upnp.discovery.minissdpd import MiniSSDPd
 from txigd.upnp.discovery.multicast import Discovery
-from txigd.upnp.discovery.presence import Sighting
+from txigd.upnp.discovery.sighting import Sighting
 from txigd.upnp.eventing.callback import CallbackServer
 from txigd.upnp.http import USER_AGENT, Exchange
 from txigd.upnp.naming import callback_authority, host_of

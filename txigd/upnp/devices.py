@@ -23,7 +23,7 @@ from txigd.upnp.addressing import NextHop
 from txigd.upnp.description.device import Description
 from txigd.upnp.description.fetches import Fetches
 from txigd.upnp.discovery.multicast import Discovery
-from txigd.upnp.discovery.presence import Appeared, Change, Doubted, Evicted, Rebooted, Sighting, Updated
+from txigd.upnp.discovery.sighting import Appeared, Change, Doubted, Evicted, Rebooted, Sighting, Updated
 from txigd.upnp.eventing.callback import CallbackServer
 from txigd.upnp.eventing.multicast_listener import MulticastListener
 from txigd.upnp.http import Exchange

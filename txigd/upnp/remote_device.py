@@ -16,7 +16,7 @@ from txigd.limits import LOCATIONS_PER_DEVICE
 from txigd.upnp.control.action import Caller, ServiceProxy
 from txigd.upnp.description.device import Description, Service
 from txigd.upnp.description.service import ServiceDescription
-from txigd.upnp.discovery.presence import Sighting
+from txigd.upnp.discovery.sighting import Sighting
 from txigd.upnp.eventing.callback import CallbackServer
 from txigd.upnp.eventing.multicast_listener import MulticastListener, OnEvent
 from txigd.upnp.eventing.subscriber import Subscriber

@@ -22,8 +22,9 @@ from txigd.upnp.discovery import message, searches, sockets
 from txigd.upnp.discovery.cache_message import Remembered
 from txigd.upnp.discovery.message import Kind
 from txigd.upnp.discovery.ports import OpenSocket, Ports
-from txigd.upnp.discovery.presence import Change, Presence
+from txigd.upnp.discovery.presence import Presence
 from txigd.upnp.discovery.searches import Form
+from txigd.upnp.discovery.sighting import Change
 from txigd.upnp.discovery.sockets import Endpoint, Role
 from txigd.upnp.discovery.sources import Sources
 from txigd.upnp.discovery.targets import IGD_TARGETS, Targets
