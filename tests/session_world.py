@@ -1,330 +1,90 @@
 """A small world for whole sessions: gateways, a LAN with delays and losses, lives of a control point. On a task.Clock.
 
-A life can be killed: its timers never fire, its open requests are never answered, and what it had on disk is what the
-next life begins with. The gateways live on, and what was under way to them still arrives.
+The gateways live on when a life is killed, and what was under way to them still arrives. What must hold is in
+:mod:`tests.session_checks`.
 """
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
-from zope.interface import implementer
 
-from tests.memory_lan import PAGE, Asked, MemoryCallbacks, MemoryDiscovery, MemoryGateway, reply
-from txigd.errors import AddressingError, ConnectFailed, ExchangeError, ExchangeTimeout
-from txigd.igd.control_point import ControlPoint, host_id
-from txigd.igd.journal import Journal
-from txigd.igd.lease_facts import MappingState
-from txigd.igd.mapping import PortMapping, is_ours
-from txigd.interfaces import IExchange
-from txigd.limits import STATE_SAVE_SECONDS
-from txigd.testing import Entry, Rules, control
-from txigd.testing.tree import Tree
+from tests.memory_lan import Asked, MemoryCallbacks, MemoryDiscovery
+from tests.session_checks import Checks
+from tests.session_gateway import SessionGateway
+from tests.session_life import Broken, Doom, Life
+from txigd.errors import AddressingError
+from txigd.igd import control_point as igd_control_point
+from txigd.igd.firewall import Firewall
+from txigd.igd.mapping import PortMapping
+from txigd.igd.pinhole import Pinhole
+from txigd.testing import Entry, Rules
+from txigd.testing import pinholes as testing
 from txigd.upnp import addressing, control_point
 from txigd.upnp.addressing import Link, NextHop
-from txigd.upnp.control import soap
 from txigd.upnp.eventing.gena import Envelope
-from txigd.upnp.http_reply import Reply
-from txigd.upnp.url import DeviceURL
+from txigd.upnp.own_addresses import OwnAddress
+from txigd.upnp.url import IPAddress
 
-HOST_ID = host_id("session")
 ADDRESSES = ("192.168.1.7", "192.168.1.8")
+OWN6 = ipaddress.IPv6Address("2001:db8:1::7")
 HOPS = ("192.168.1.1", "192.168.1.254")
 ROGUE = "192.168.1.66"
-NEIGHBOUR = "192.168.1.99"
+PEACE_MINUTES = 11
+LATELY = 300  # requests, arrivals and other steps that are told with what is broken
 TURNS = 20_000  # timers in one stretch of time; more is a loop without an end
 REQUESTS_A_MINUTE = 300  # far above what any plan of retries may come to
 
-
-class Broken(AssertionError):
-    """An invariant does not hold."""
+Foreign = dict[tuple[str, int, str], Entry]
 
 
-@implementer(IReactorTime)
-class LifeClock:
-    """The time of one life: the world's, until it is killed."""
+class World(Checks):
+    """Everything there is; one life of the control point at a time.
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.dead = False
-        self._calls: set[Any] = set()
-
-    def seconds(self) -> float:
-        return self.clock.seconds()
-
-    def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> IDelayedCall:  # noqa: A002
-        if self.dead:
-            raise Broken("something of a dead life runs")
-        self._calls = {one for one in self._calls if one.active()}
-        call = self.clock.callLater(delay, callable, *args, **kw)
-        self._calls.add(call)
-        return call
-
-    def getDelayedCalls(self) -> list[Any]:
-        return [call for call in self._calls if call.active()]
-
-    def kill(self) -> None:
-        self.dead = True
-        for call in self.getDelayedCalls():
-            call.cancel()
-
-
-@dataclass
-class Subscription:
-    """One subscriber of a gateway."""
-
-    url: str
-    key: str
-    seq: int = 0
-
-
-class SessionGateway(MemoryGateway):
-    """A gateway with events; the fault ``"lost"`` does what is asked and does not answer."""
-
-    def __init__(self, world: World, address: str, **options: Any) -> None:
-        super().__init__(world.clock, address, **options)
-        self.world = world
-        self.subscribers: dict[str, Subscription] = {}
-        self.up = True
-
-    def answer(self, asked: Asked, body: bytes) -> Reply | None:
-        names = (asked.name, asked.method, "*")
-        fault = next((self.faults[name] for name in names if name in self.faults), None)
-        if fault == "hang":
-            return None
-        if fault == "refuse":
-            raise ConnectFailed("refused")
-        if fault == "html":
-            return reply(200, PAGE)
-        if isinstance(fault, int):
-            return reply(500, soap.fault(fault, "")) if asked.method == "POST" else reply(fault)
-        answered = self._do(asked, body)
-        return None if fault == "lost" else answered
-
-    def _do(self, asked: Asked, body: bytes) -> Reply:
-        if asked.method == "GET":
-            return reply(200, self.document()) if asked.url == self.location else reply(404)
-        services = self.state.tree.services.values()
-        if asked.method == "UNSUBSCRIBE":
-            return reply(200 if self.subscribers.pop(asked.headers.get("SID", ""), None) else 412)
-        if asked.method == "SUBSCRIBE":
-            service = next((one for one in services if one.event_path == asked.url.target), None)
-            return reply(404) if service is None else self._subscribe(asked, service.key)
-        service = next((one for one in services if one.control_path == asked.url.target), None)
-        if service is None:
-            return reply(404)
-        now = self.clock.seconds()
-        self.state.advance(now)
-        request = control.read(body, asked.headers.get("SOAPACTION", ""))
-        answer = control.answer(self.state, service, request, caller=self.world.own, now=now)
-        return reply(answer.status, answer.body)
-
-    def _subscribe(self, asked: Asked, key: str) -> Reply:
-        sid = asked.headers.get("SID", "")
-        if sid and sid not in self.subscribers:
-            return reply(412)
-        if not sid:
-            self.sids += 1
-            sid = f"uuid:{self.udn[-4:]}-{self.boot_id}-{self.sids}"
-            self.subscribers[sid] = Subscription(asked.headers["CALLBACK"].strip("<>"), key)
-            self.clock.callLater(self.world.latency, self.notify, sid)
-        return reply(200, headers=(("SID", sid), ("TIMEOUT", "Second-300")))
-
-    def publish(self) -> None:
-        """Tell every subscriber how it is."""
-        for sid in tuple(self.subscribers):
-            self.notify(sid)
-
-    def notify(self, sid: str, *, back: int = 0, skip: int = 0, lie: dict[str, str] | None = None) -> None:
-        """One event; ``back`` repeats an earlier SEQ, ``skip`` loses some before it, ``lie`` says what is not so."""
-        subscriber = self.subscribers.get(sid)
-        if subscriber is None:
-            return
-        subscriber.seq += skip
-        seq = max(0, subscriber.seq - back)
-        self.world.deliver(subscriber.url, Envelope(sid, seq), {**self.state.evented(subscriber.key), **(lie or {})})
-        if not back:
-            subscriber.seq += 1
-
-    def reboot(self, *, keep: bool, move: bool) -> None:
-        self.subscribers.clear()
-        self.boot_id += 1
-        self.state.reboot(keep_mappings=keep)
-        self.state.line.connect(self.clock.seconds())
-        if move:
-            self.port += 1
-
-    def replaced(self, udn: str) -> None:
-        """Another gateway stands here now."""
-        self.state.tree = Tree(version=self.state.tree.version, udn=udn, friendly_name=self.name)
-
-
-@implementer(IExchange)
-class Wire:
-    """The exchange of one life: requests arrive after half of the world's latency, answers after all of it."""
-
-    def __init__(self, world: World, clock: LifeClock) -> None:
-        self.world = world
-        self.clock = clock
-        self.open: set[Deferred[Reply]] = set()
-        self.closed = False
-
-    def request(
-        self,
-        method: str,
-        url: DeviceURL,
-        headers: Sequence[tuple[str, str]] = (),
-        body: bytes = b"",
-        *,
-        body_cap: int,
-        seconds: float,
-    ) -> Deferred[Reply]:
-        asked = Asked(method, url, method, dict(headers))
-        if method in ("POST", "M-POST"):
-            _, asked.name, asked.arguments = soap.read_request(body)
-        self.world.sees(asked)
-        if self.clock.dead:
-            raise Broken("a dead life asks")
-        waiting: Deferred[Reply] = Deferred(self.open.discard)
-        self.open.add(waiting)
-        if self.closed:
-            self._answer(waiting, ExchangeError("closed"))
-        elif not self.world.cable:
-            self._answer(waiting, ConnectFailed("network is unreachable"))
-        else:
-            limit = self.clock.callLater(seconds, self._answer, waiting, ExchangeTimeout("no answer"))
-            waiting.addBoth(_stop, limit)
-            self.world.clock.callLater(self.world.latency / 2, self._arrive, waiting, asked, body)
-        return waiting
-
-    def _arrive(self, waiting: Deferred[Reply], asked: Asked, body: bytes) -> None:
-        world = self.world
-        gateway = world.at(str(asked.url.host), asked.url.port)
-        if gateway is None or not world.cable:
-            return  # nobody there: silence
-        answer: Reply | ExchangeError | None
-        try:
-            answer = gateway.answer(asked, body)
-        except ExchangeError as error:
-            answer = error
-        if asked.name.endswith("PortMapping"):
-            self.world.looks()
-        if answer is not None and not self.clock.dead:
-            self.clock.callLater(world.latency / 2, self._answer, waiting, answer)
-
-    def _answer(self, waiting: Deferred[Reply], answer: Reply | ExchangeError) -> None:
-        if waiting in self.open:
-            self.open.discard(waiting)
-            if isinstance(answer, ExchangeError):
-                waiting.errback(answer)
-            else:
-                waiting.callback(answer)
-
-    def close(self) -> None:
-        self.closed = True
-        for waiting in tuple(self.open):
-            self._answer(waiting, ExchangeError("closed"))
-
-
-def _stop(result: Any, call: Any) -> Any:
-    if call.active():
-        call.cancel()
-    return result
-
-
-class Life:
-    """One run of the program, from its start to its stop or its death."""
-
-    def __init__(self, world: World, wanted: Sequence[PortMapping]) -> None:
-        self.world = world
-        self.clock = LifeClock(world.clock)
-        self.wires: list[Wire] = []
-        journal = Journal.decode(world.disk, boot="this", now=world.clock.seconds()) if world.disk else Journal("this")
-        journal.on_change = self._changed
-        self.journal = journal
-        self._save: Any = None
-        self.point = ControlPoint(self.clock, journal=journal, identity="session")
-        self.point._books.now = self.clock.seconds
-        for one in wanted:
-            self.point.mappings.hold(one)
-
-    def _changed(self, at_once: bool) -> None:
-        if at_once:
-            self.flush()
-        elif self._save is None:
-            self._save = self.clock.callLater(STATE_SAVE_SECONDS, self.flush)
-
-    def flush(self) -> None:
-        if self._save is not None and self._save.active():
-            self._save.cancel()
-        self._save = None
-        self.world.disk = self.journal.encode(self.world.clock.seconds())
-
-    def exchange(self) -> Wire:
-        self.wires.append(Wire(self.world, self.clock))
-        return self.wires[-1]
-
-    @property
-    def discovery(self) -> MemoryDiscovery | None:
-        found: Any = self.point.discovery
-        return found
-
-    def kill(self) -> None:
-        self.clock.kill()
-        for wire in self.wires:
-            wire.open.clear()
-
-    def stop(self) -> None:
-        """An orderly end, within the promised time, with nothing left open."""
-        stopped = self.point.stop()
-        self.world.wait(6.0)
-        if not stopped.called:
-            raise Broken("stopping takes more than six seconds")
-        self.flush()
-        left = self.clock.getDelayedCalls()
-        if left:
-            raise Broken(f"left behind: {left}")
-        if any(wire.open for wire in self.wires):
-            raise Broken("an exchange is still open")
-        callbacks: Any = self.point.callbacks
-        if callbacks.open_urls or not callbacks.stopped:
-            raise Broken("a callback path is still open")
-        self.kill()
-
-
-class World:
-    """Everything there is; one life of the control point at a time."""
+    :ivar six: whether there is IPv6.
+    :ivar doom: the kill that waits for its moment.
+    :ivar under_way: how many requests have left and not arrived.
+    :ivar unanswered: what stands on a gateway under a port that we were never told.
+    """
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
         self.latency = 0.02
         self.cable = True
+        self.six = False
         self.own = ADDRESSES[0]
         self.hop = HOPS[0]
         self.was_hop = {self.hop}
         self.gateways: list[SessionGateway] = []
-        self.foreign: dict[tuple[str, int, str], Entry] = {}
+        self.foreign: Foreign = {}
+        self.foreign_pinholes: dict[tuple[str, int], testing.Pinhole] = {}
+        self.unanswered: set[Any] = set()
         self.disk = b""
         self.wanted: list[PortMapping] = []
-        self.own_ports: set[int] = set()
+        self.pinholes: list[Pinhole] = []
+        self.doom: Doom | None = None
         self.trouble: list[str] = []
+        self.lately: deque[str] = deque(maxlen=LATELY)
         self.asked: deque[float] = deque(maxlen=REQUESTS_A_MINUTE)
+        self.under_way = 0
+        self._rebirth: Any = None
         self._ground = ExitStack()
+        firewall = functools.partial(Firewall, own=self._own_addresses)
         for module, name, value in (
             (addressing, "links", self._links),
             (addressing, "next_hops", self._next_hops),
             (addressing, "address_towards", self._towards),
+            (igd_control_point, "Firewall", firewall),
             (control_point, "Discovery", self._discovery),
             (control_point, "Exchange", lambda clock: self.life.exchange()),
             (control_point, "CallbackServer", MemoryCallbacks),
@@ -341,6 +101,7 @@ class World:
             udn = f"uuid:00000000-0000-0000-0000-{number:012d}"
             self.gateways.append(SessionGateway(self, address, udn=udn, name=name, version=rules.version))
             self.gateways[-1].state.table.rules = rules
+        self._see_hop()
         self.begin()
 
     def close(self) -> None:
@@ -349,25 +110,91 @@ class World:
             self.life.kill()
         self._ground.close()
 
+    # -- lives ---------------------------------------------------------------------------------------------------------
     def begin(self) -> None:
         """Another life, with what is on disk."""
-        self.life = Life.__new__(Life)
-        self.life.wires = []
-        self.life.world, self.life.clock = self, LifeClock(self.clock)
-        Life.__init__(self.life, self, self.wanted)
-        self.life.point.start()
+        rebirth, self._rebirth = self._rebirth, None
+        if rebirth is not None and rebirth.active():
+            rebirth.cancel()
+        self.note(f"a life begins, wanted {', '.join(map(str, (*self.wanted, *self.pinholes)))}")
+        self.life = Life(self)
+        self.life.begin()
+
+    @property
+    def living(self) -> bool:
+        """Whether there is somebody to ask."""
+        return not (self.life.clock.dead or self.life.doomed)
+
+    def die(self, doom: Doom) -> None:
+        """SIGKILL; after a while it is started again, perhaps with other wishes."""
+        self.life.kill()
+        self.note(f"killed: {doom}")
+        for wishes in (self.wanted, self.pinholes):
+            del wishes[max(0, len(wishes) - doom.fewer) :]
+        self._rebirth = self.clock.callLater(doom.down, self.begin)
+
+    def doom_of(self, asked: Asked, *moments: str) -> Doom | None:
+        """The kill that is due now; it comes once."""
+        doom = self.doom
+        if doom is None or doom.moment not in moments or doom.name not in (asked.name, "*") or not self.living:
+            return None
+        self.doom = None
+        return doom
+
+    # -- wishes --------------------------------------------------------------------------------------------------------
+    def hold(self, wanted: PortMapping) -> None:
+        """Want it, now and in later lives."""
+        if wanted not in self.wanted:
+            self.wanted.append(wanted)
+        if self.living:
+            self.life.point.mappings.hold(wanted)
+
+    def release(self, wanted: PortMapping) -> None:
+        """Want it no more."""
+        self.wanted.remove(wanted)
+        for held in self.life.point.mappings if self.living else ():
+            if held.wanted == wanted:
+                held.release()
+
+    def hold_pinhole(self, wanted: Pinhole) -> None:
+        """Want it, in each gateway that comes into use."""
+        if wanted not in self.pinholes:
+            self.pinholes.append(wanted)
+        current = self.life.point.current if self.living else None
+        if current is not None:
+            current.pinholes.hold(wanted)
+
+    def release_pinhole(self, wanted: Pinhole) -> None:
+        """Want it no more, anywhere."""
+        self.pinholes.remove(wanted)
+        for gateway in self.life.point._known.values() if self.living else ():
+            for held in gateway.pinholes:
+                if held.wanted == wanted:
+                    held.release()
 
     # -- what the control point is given ---------------------------------------------------------------------------
     def _links(self, names: Sequence[str] = ()) -> tuple[Link, ...]:
-        return (Link("eth0", 2, (ipaddress.IPv4Interface(f"{self.own}/24"),)),) if self.cable else ()
+        own = [ipaddress.ip_interface(f"{self.own}/24")]
+        if self.six:
+            own.append(ipaddress.ip_interface(f"{OWN6}/64"))
+        return (Link("eth0", 2, tuple(own)),) if self.cable else ()
 
     def _next_hops(self) -> tuple[NextHop, ...]:
-        return (NextHop(ipaddress.IPv4Address(self.hop), "eth0"),) if self.cable else ()
+        hosts = [self.hop, self.router.address6] if self.six else [self.hop]
+        return tuple(NextHop(ipaddress.ip_address(host), "eth0") for host in hosts) if self.cable else ()
 
-    def _towards(self, host: object) -> ipaddress.IPv4Address:
+    def _towards(self, host: Any) -> IPAddress:
         if not self.cable:
             raise AddressingError("network is unreachable")
-        return ipaddress.IPv4Address(self.own)
+        return ipaddress.ip_address(self.own_towards(host))
+
+    def own_towards(self, host: IPAddress) -> str:
+        """Our address towards a host."""
+        return self.own if host.version == 4 else str(OWN6)
+
+    def _own_addresses(self) -> tuple[OwnAddress, ...]:
+        there = self.six and self.cable
+        return (OwnAddress(OWN6, ipaddress.IPv6Network((int(OWN6), 64), strict=False), 2, "eth0"),) if there else ()
 
     def _discovery(self, reactor: Any, on_change: Any, **given: Any) -> MemoryDiscovery:
         world = self
@@ -392,7 +219,7 @@ class World:
 
             def probe(self, host: Any, port: int = 1900) -> bool:
                 for gateway in world.gateways:
-                    if gateway.address == str(host):
+                    if str(host) in (gateway.address, gateway.address6):
                         reactor.callLater(world.latency, world.alive, gateway)
                 return world.cable
 
@@ -404,17 +231,21 @@ class World:
 
     # -- what happens ----------------------------------------------------------------------------------------------
     def at(self, address: str, port: int) -> SessionGateway | None:
-        return next((one for one in self.gateways if one.up and (one.address, one.port) == (address, port)), None)
+        """Who answers there."""
+        there = (one for one in self.gateways if address in (one.address, one.address6) and one.port == port)
+        return next((one for one in there if one.up), None)
 
     @property
-    def router(self) -> SessionGateway:
-        """The one that is the default route."""
-        return next(one for one in self.gateways if one.address == self.hop)
+    def careless(self) -> bool:
+        """Whether the gateways overwrite whatever stands in the way."""
+        return self.gateways[0].state.table.rules.overwrites_all
 
     def alive(self, gateway: SessionGateway) -> None:
         discovery = self.life.discovery
         if gateway.up and self.cable and discovery is not None and discovery.running:
             discovery.alive(gateway)
+            if self.six:
+                discovery.alive(gateway, location=gateway.location6)
 
     def byebye(self, gateway: SessionGateway) -> None:
         discovery = self.life.discovery
@@ -423,7 +254,7 @@ class World:
 
     def deliver(self, url: str, envelope: Envelope, values: dict[str, str]) -> None:
         """A NOTIFY reaches the callback port, which lets pass what it admits."""
-        if not self.cable or self.life.clock.dead:
+        if not self.cable or not self.living:
             return
         callbacks: Any = self.life.point.callbacks
         for path in callbacks.paths:
@@ -431,15 +262,46 @@ class World:
                 self.life.clock.callLater(0, path.options["on_notify"], envelope, values)
 
     def move_hop(self) -> None:
+        """The default route leads to the other gateway now."""
         self.hop = HOPS[1 - HOPS.index(self.hop)]
-        self.was_hop.add(self.hop)
+        self._see_hop()
+
+    def _see_hop(self) -> None:
+        self.was_hop |= {self.hop, self.router.address6}
 
     def occupy(self, gateway: SessionGateway, protocol: str, port: int) -> None:
-        """The neighbour takes a port, unless it is taken."""
-        if gateway.state.table.find(protocol, port) is None:
-            entry = Entry(protocol, port, NEIGHBOUR, port, "", "theirs")
-            gateway.state.table.put(entry)
+        """The neighbour takes a port, unless it is taken.
+
+        A gateway that overwrites anything protects nobody between our look and our request: it is not done then.
+        """
+        if self.careless and (self.under_way or any(wire.open for wire in self.life.wires)):
+            return
+        entry = gateway.occupy(protocol, port)
+        if entry is not None:
             self.foreign[gateway.udn, port, protocol] = entry
+
+    def occupy_number(self, gateway: SessionGateway, port: int) -> None:
+        """The neighbour opens a pinhole."""
+        opened = gateway.occupy_number(port)
+        if opened is not None:
+            self.foreign_pinholes[gateway.udn, opened[0]] = opened[1]
+
+    def forget_foreign(self, gateway: SessionGateway, *, pinholes_only: bool = False) -> None:
+        """What the neighbour had there is gone: a restart takes his pinholes in any case."""
+        for number in [key for key in self.foreign_pinholes if key[0] == gateway.udn]:
+            del self.foreign_pinholes[number]
+        for place in [key for key in self.foreign if key[0] == gateway.udn and not pinholes_only]:
+            del self.foreign[place]
+
+    def neighbours_leave(self, gateway: SessionGateway) -> None:
+        """The neighbour takes away what he had there."""
+        for (udn, port, protocol), _ in tuple(self.foreign.items()):
+            if udn == gateway.udn:
+                gateway.state.table.delete(protocol, port, "")
+        for udn, number in tuple(self.foreign_pinholes):
+            if udn == gateway.udn:
+                gateway.state.pinholes.delete(number)
+        self.forget_foreign(gateway)
 
     def wait(self, seconds: float) -> None:
         """Time passes, from timer to timer."""
@@ -462,13 +324,45 @@ class World:
                 return
         raise Broken(f"{TURNS} turns in {seconds} s")
 
-    # -- what must hold --------------------------------------------------------------------------------------------
+    def heal(self) -> None:
+        """Everything works from now on."""
+        self.cable = True
+        self.latency = 0.02
+        self.doom = None
+        for gateway in self.gateways:
+            gateway.faults.clear()
+            gateway.once.clear()
+            gateway.snatches = 0
+            gateway.up = True
+            gateway.state.line.carrier = True
+            if not gateway.state.line.is_connected:
+                gateway.state.line.connect(self.clock.seconds())
+        if not self.living:
+            self.wait(0.0)
+        if not self.living:
+            self.begin()
+
+    def peace(self) -> None:
+        """Everything works, and some minutes go by in which the router announces itself; then all is as wanted."""
+        self.heal()
+        for _ in range(PEACE_MINUTES):
+            self.alive(self.router)
+            self.wait(60)
+            self.check()
+        self.check_wanted()
+
+    def note(self, what: str) -> None:
+        """Keep what happened for whoever looks into what broke."""
+        self.lately.append(f"{self.clock.seconds():.2f} {what}")
+
+    # -- what is seen --------------------------------------------------------------------------------------------------
     def _logged(self, event: Any) -> None:
         if event.get("log_level") in (LogLevel.error, LogLevel.critical):
             failure = event.get("log_failure")
             self.trouble.append(str(event.get("log_format")) + (failure.getTraceback() if failure else ""))
 
     def sees(self, asked: Asked) -> None:
+        """A request leaves."""
         host = str(asked.url.host)
         if host not in self.was_hop:
             self.trouble.append(f"{asked.name} to {host}, which never was the next hop")
@@ -476,86 +370,3 @@ class World:
         if len(self.asked) == REQUESTS_A_MINUTE and now - self.asked[0] < 60:
             self.trouble.append(f"more than {REQUESTS_A_MINUTE} requests in a minute")
         self.asked.append(now)
-
-    def ours(self, gateway: SessionGateway) -> list[Entry]:
-        return [entry for entry in gateway.table if is_ours(entry.description, HOST_ID)]
-
-    def check(self) -> None:
-        """What must hold at any moment.
-
-        :raises Broken: saying what does not.
-        """
-        if self.trouble:
-            raise Broken("\n".join(self.trouble))
-        if not self.gateways:
-            return
-        journal = self.life.journal
-        for gateway in self.gateways:
-            targets = [(entry.protocol, entry.internal_port, entry.description) for entry in self.ours(gateway)]
-            if len(targets) != len(set(targets)):
-                raise Broken(f"two entries for one mapping: {self.ours(gateway)}")
-            for (udn, port, protocol), entry in self.foreign.items():
-                if udn == gateway.udn and gateway.state.table.find(protocol, port) is not entry:
-                    raise Broken(f"the neighbour's {entry} became {gateway.state.table.find(protocol, port)}")
-            # under the name that this place had when it was made: another box may stand there since
-            known = {(one.protocol, one.external_port) for udn in journal.udns for one in journal.entries(udn)}
-            for entry in self.ours(gateway):
-                picked = entry.external_port not in self.own_ports  # by the gateway: on record with its answer
-                if (entry.protocol, entry.external_port) not in known and not picked:
-                    raise Broken(f"not on record: {entry}")
-
-    def looks(self) -> None:
-        """The same in the middle of things: what does not hold is found at the next check."""
-        try:
-            self.check()
-        except Broken as broken:
-            self.trouble = [str(broken)]
-
-    def heal(self) -> None:
-        """Everything works from now on."""
-        self.cable = True
-        self.latency = 0.02
-        for gateway in self.gateways:
-            gateway.faults.clear()
-            gateway.up = True
-            gateway.state.line.carrier = True
-            if not gateway.state.line.is_connected:
-                gateway.state.line.connect(self.clock.seconds())
-
-    def check_wanted(self) -> None:
-        """After some minutes without trouble: what is wanted and possible is there, and nothing else of ours.
-
-        :raises Broken: saying what is not so.
-        """
-        router, now = self.router, self.clock.seconds()
-        for held in self.life.point.mappings:
-            entries = [
-                entry
-                for entry in self.ours(router)
-                if (entry.protocol, entry.internal_port) == (held.wanted.protocol, held.wanted.internal_port)
-            ]
-            taken = (router.udn, held.wanted.wanted_port, held.wanted.protocol) in self.foreign
-            if held.status.state is MappingState.CONFLICT and taken:
-                continue
-            if held.status.state is MappingState.REFUSED and self._must_refuse(held.wanted):
-                continue
-            if held.status.state is not MappingState.ACTIVE:
-                raise Broken(f"{held.wanted} is {held.status} at {now}; {self._where()}")
-            if [(one.external_port, one.internal_client) for one in entries] != [(held.external_port, self.own)]:
-                raise Broken(f"{held.wanted} is {held.status}, but there is {entries}")
-
-    def _must_refuse(self, wanted: PortMapping) -> bool:
-        """Whether no gateway with these rules would map it."""
-        rules = self.router.state.table.rules
-        full = len(self.router.table) >= rules.capacity
-        return full or (rules.same_port_only and wanted.internal_port != wanted.wanted_port)
-
-    def _where(self) -> str:
-        point = self.life.point
-        current = point.current and point.current.location
-        return f"current {current}, trouble {point.last_error}, table {self.router.table}"
-
-    def check_left(self) -> None:
-        """After a farewell without trouble, nothing of ours is left on the gateway in use."""
-        if self.ours(self.router):
-            raise Broken(f"left on the gateway: {self.ours(self.router)}")

@@ -220,7 +220,8 @@ class Operations(SynchronousTestCase):
         self.assertEqual(len(self.journal.pinholes(UDN)), 1, "one that was opened earlier stays")
         other = replace(ahead, unique_id=7, internal_port=8081)
         self.journal.pinhole_opened(UDN, other)
-        self.assertEqual(self.journal.pinholes(UDN), (other,), "its number belongs to another one now")
+        nameless = replace(ahead, unique_id=0)
+        self.assertEqual(self.journal.pinholes(UDN), (nameless, other), "its number belongs to another one now")
 
     def test_no_record_of_what_is_never_sent(self):
         good = made()

@@ -1,19 +1,23 @@
 """Whole sessions of everything there is: time, datagrams, answers, faults, events, addresses, gateways, kills.
 
 Invariants: at most one live entry per wanted mapping, no foreign delete or overwrite, no request to a host that never
-was the next hop, everything of ours on record, no storm of requests, no logged error; some quiet minutes after the last
-fault everything wanted is active; after a stop nothing is pending and nothing of ours is left.
+was the next hop, everything of ours on disk, no storm of requests, no logged error; some quiet minutes after the last
+fault everything wanted is active, and after a kill nothing unwanted is left; after a stop nothing is pending and
+nothing of ours is there.
 
-TXIGD_SESSIONS=100000 makes a campaign of it, with other sessions each time; ``make session`` does so.
+TXIGD_SESSIONS=100000 makes a campaign of it, with other sessions each time; ``make session`` does so. Whether the
+sessions can find anything is measured by ``make mutants``.
 """
 
 from __future__ import annotations
 
 import gc
+import ipaddress
 import os
 import traceback
+from collections.abc import Callable
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -25,20 +29,29 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.session_world import ADDRESSES, HOPS, ROGUE, Broken, World
+from tests.session_ends import ENDS, LAST
+from tests.session_life import MOMENTS, Broken, Doom
+from tests.session_world import ADDRESSES, HOPS, ROGUE, World
 from txigd import log
 from txigd.igd.mapping import PortMapping
+from txigd.igd.pinhole import Pinhole
 from txigd.testing import Rules
 
 SESSIONS = int(os.environ.get("TXIGD_SESSIONS", "0"))
-QUIET_SECONDS = 660.0
+SHRINK = os.environ.get("TXIGD_SHRINK", "1" if SESSIONS else "0") != "0"  # else the first one that breaks will do
 WANTED = (
     PortMapping("TCP", 8080, description="web"),
     PortMapping("UDP", 5000, description="game", any_port=True, lease_seconds=600),
     PortMapping("TCP", 9000, 9001, description="long", lease_seconds=0),
     PortMapping("TCP", 7000, description="short", lease_seconds=60),
 )
+PINHOLES = (
+    Pinhole("TCP", 8080),
+    Pinhole("UDP", 5001, lease_seconds=120),
+    Pinhole("TCP", 9000, ipaddress.IPv6Address("2001:db8:5::1"), 443, lease_seconds=600),
+)
 KINDS = (
+    Rules(),
     Rules(),
     Rules(version=1),
     Rules(version=1, permanent_leases_only=True),
@@ -47,8 +60,10 @@ KINDS = (
     Rules(max_lease=120),
     Rules(same_port_only=True),
     Rules(capacity=3),
+    Rules(version=1, overwrites_all=True),
 )
-FAULTS = ("hang", "refuse", "lost", "html", 501, 402, 714, 718, 725, 728, 401)
+SILENT = ("hang", "refuse", "lost")
+FAULTS = (*SILENT, "html", 501, 402, 714, 718, 725, 728, 401)
 NAMES = (
     "*",
     "AddPortMapping",
@@ -56,10 +71,15 @@ NAMES = (
     "GetSpecificPortMappingEntry",
     "GetGenericPortMappingEntry",
     "DeletePortMapping",
+    "AddPinhole",
+    "UpdatePinhole",
+    "DeletePinhole",
     "GetStatusInfo",
     "SUBSCRIBE",
     "GET",
 )
+CHANGING = tuple(name for name in NAMES if "Mapping" in name or "Pinhole" in name)
+CAUSES = ("hold", "again", "table", "reboot", "renew", "address", "neighbour", "release", "restart", "none")
 LIES = ({"ConnectionStatus": "Disconnected"}, {"ExternalIPAddress": "6.6.6.6"}, {"PortMappingNumberOfEntries": "0"})
 seldom = st.sampled_from((False, False, False, True))  # a life that ends takes with it what might have gone wrong
 routers = st.sampled_from((0, 0, 0, 1, 2))
@@ -70,49 +90,137 @@ class Session(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
         self.broken = False
+        self.ends: list[str] = []
 
-    @initialize(kind=st.sampled_from(KINDS), wanted=st.lists(st.sampled_from(WANTED), unique=True, min_size=1))
-    def gateways(self, kind: Rules, wanted: list[PortMapping]) -> None:
+    @initialize(
+        kind=st.sampled_from(KINDS),
+        wanted=st.lists(st.sampled_from(WANTED), unique=True, min_size=1),
+        pinholes=st.lists(st.sampled_from(PINHOLES), unique=True),
+        six=st.booleans(),
+        ends=st.lists(st.sampled_from(sorted(ENDS)), unique=True, max_size=3),
+    )
+    def gateways(
+        self, kind: Rules, wanted: list[PortMapping], pinholes: list[Pinhole], six: bool, ends: list[str]
+    ) -> None:
         """All gateways are of one kind."""
         self.world.wanted = wanted
-        self.world.own_ports = {one.wanted_port for one in WANTED}
+        self.world.pinholes = pinholes
+        self.world.six = six
         self.world.make(kind)
+        self.ends = ends
 
     # -- what users do -----------------------------------------------------------------------------------------------
     @rule(which=st.sampled_from(WANTED))
     def hold(self, which: PortMapping) -> None:
-        if which not in self.world.wanted:
-            self.world.wanted.append(which)
-        self.world.life.point.mappings.hold(which)
+        self.world.hold(which)
+
+    @rule(which=st.sampled_from(PINHOLES))
+    def hold_pinhole(self, which: Pinhole) -> None:
+        self.world.hold_pinhole(which)
 
     @precondition(lambda self: self.world.wanted)
     @rule(which=st.integers(0, 3))
     def release(self, which: int) -> None:
-        wanted = self.world.wanted.pop(which % len(self.world.wanted))
-        for held in self.world.life.point.mappings:
-            if held.wanted == wanted:
-                held.release()
+        self.world.release(self.world.wanted[which % len(self.world.wanted)])
+
+    @precondition(lambda self: self.world.pinholes)
+    @rule(which=st.integers(0, 2))
+    def release_pinhole(self, which: int) -> None:
+        self.world.release_pinhole(self.world.pinholes[which % len(self.world.pinholes)])
 
     @rule(seconds=st.sampled_from((0.0, 0.01, 0.03, 0.3, 1.0, 2.5, 7.0, 31.0, 65.0, 310.0, 1900.0)))
     def wait(self, seconds: float) -> None:
         self.world.wait(seconds)
 
-    @rule(forget=st.booleans(), now=seldom)
-    def kill(self, forget: bool, now: bool) -> None:
+    @rule(fewer=st.integers(0, 2), now=seldom)
+    def kill(self, fewer: int, now: bool) -> None:
         """Killed, and started again with the same wishes or with fewer."""
-        if not now:
-            return
-        self.world.life.kill()
-        if forget and self.world.wanted:
-            self.world.wanted.pop()
-        self.world.begin()
+        if now:
+            self.world.die(Doom("*", "", fewer))
+            self.world.begin()
 
     @rule(now=seldom)
     def stop(self, now: bool) -> None:
-        if not now:
-            return
-        self.world.life.stop()
-        self.world.begin()
+        if now and self.world.living:
+            self.world.doom = None
+            self._judged(self.world.life.stop)
+            self.world.begin()
+
+    # -- what goes wrong in the very moment ----------------------------------------------------------------------------
+    @rule(
+        name=st.sampled_from((*CHANGING, "*")),
+        moment=st.sampled_from(MOMENTS),
+        cause=st.sampled_from(CAUSES),
+        which=st.integers(0, 3),
+        fewer=st.integers(0, 2),
+        down=st.sampled_from((0.0, 3.0, 100.0)),
+        after=st.sampled_from((1.0, 12.0, 70.0)),
+    )
+    def killed_in_flight(
+        self, name: str, moment: str, cause: str, which: int, fewer: int, down: float, after: float
+    ) -> None:
+        """Something makes it ask, and it is killed while it does."""
+        self.world.doom = Doom(name, moment, fewer, down)
+        self._cause(cause, which)
+        self.world.wait(after)
+
+    @rule(
+        name=st.sampled_from(CHANGING),
+        faults=st.lists(st.sampled_from(FAULTS), min_size=1, max_size=3),
+        cause=st.sampled_from(CAUSES),
+        which=st.integers(0, 3),
+        after=st.sampled_from((1.0, 12.0, 70.0)),
+    )
+    def next_calls_fail(self, name: str, faults: list[object], cause: str, which: int, after: float) -> None:
+        """Just the next ones of one action."""
+        self.world.router.once[name] = [self._fault(name, fault) for fault in faults]
+        self._cause(cause, which)
+        self.world.wait(after)
+
+    @rule(times=st.integers(1, 2), cause=st.sampled_from(CAUSES), which=st.integers(0, 3))
+    def neighbour_is_faster(self, times: int, cause: str, which: int) -> None:
+        """The port was free when it was looked at, and is taken when it is asked for."""
+        if not self.world.careless:
+            self.world.router.snatches = times
+            self._cause(cause, which)
+            self.world.wait(5.0)
+
+    def _cause(self, cause: str, which: int) -> None:
+        """Make the control point ask for something."""
+        world = self.world
+        if cause == "hold":
+            world.hold(WANTED[which])
+            world.hold_pinhole(PINHOLES[which % len(PINHOLES)])
+        elif cause in ("again", "release"):
+            self._let_go(which, again=cause == "again")
+        elif cause == "table":
+            world.router.forget()
+            world.router.publish()
+        elif cause == "reboot":
+            world.router.reboot(keep=bool(which % 2), move=False)
+            world.alive(world.router)
+        elif cause == "renew":
+            world.wait(1900.0)
+        elif cause == "address":
+            world.own = ADDRESSES[which % 2]
+            world.wait(6.0)
+        elif cause == "neighbour":
+            world.occupy(world.router, "UDP", 5000)
+            world.hold(WANTED[1])
+        elif cause == "restart":
+            world.life.kill()
+            world.begin()
+
+    def _let_go(self, which: int, *, again: bool) -> None:
+        world = self.world
+        for one in world.wanted[which:]:
+            world.release(one)
+            if again:
+                world.hold(one)
+        for hole in world.pinholes[which:]:
+            world.release_pinhole(hole)
+            if again:
+                world.hold_pinhole(hole)
 
     # -- what gateways do --------------------------------------------------------------------------------------------
     @rule(number=routers)
@@ -128,24 +236,13 @@ class Session(RuleBasedStateMachine):
     def reboot(self, number: int, keep: bool, move: bool, told: bool) -> None:
         gateway = self.world.gateways[number]
         gateway.reboot(keep=keep, move=move)
-        if not keep:
-            self._forget_foreign(gateway.udn)
         if told:
             self.world.alive(gateway)
 
     @rule(number=st.sampled_from((0, 1)))
     def replace(self, number: int) -> None:
         """Another box at the same place."""
-        gateway = self.world.gateways[number]
-        self._forget_foreign(gateway.udn)
-        gateway.reboot(keep=False, move=False)
-        root = gateway.state.tree.root
-        head, _, tail = root.udn.rpartition("-")
-        gateway.replaced(f"{head}-{int(tail) + 10:012d}")
-
-    def _forget_foreign(self, udn: str) -> None:
-        for key in [key for key in self.world.foreign if key[0] == udn]:
-            del self.world.foreign[key]
+        self.world.gateways[number].replaced()
 
     @rule(number=routers, up=st.booleans())
     def power(self, number: int, up: bool) -> None:
@@ -153,7 +250,17 @@ class Session(RuleBasedStateMachine):
 
     @rule(number=routers, name=st.sampled_from(NAMES), fault=st.sampled_from(FAULTS))
     def trouble(self, number: int, name: str, fault: object) -> None:
-        self.world.gateways[number].faults[name] = fault
+        self.world.gateways[number].faults[name] = self._fault(name, fault)
+
+    def _fault(self, name: str, fault: object) -> object:
+        """What nobody could see through is not said: that what stands there is gone, or that nothing stands there.
+
+        The latter is about gateways that overwrite anything: those cannot be used without harm then.
+        """
+        if self.world.careless and name in ("*", "GetSpecificPortMappingEntry"):
+            return fault if fault in SILENT else "hang"
+        gone = name in ("*", "GetSpecificPortMappingEntry", "UpdatePinhole") or name.startswith("Delete")
+        return 501 if gone and fault in (402, 714) else fault
 
     @rule(number=routers)
     def no_trouble(self, number: int) -> None:
@@ -180,8 +287,7 @@ class Session(RuleBasedStateMachine):
     @rule(number=routers, told=st.booleans())
     def forget_table(self, number: int, told: bool) -> None:
         gateway = self.world.gateways[number]
-        gateway.state.table.clear()
-        self._forget_foreign(gateway.udn)
+        gateway.forget()
         if told:
             gateway.publish()
 
@@ -190,13 +296,14 @@ class Session(RuleBasedStateMachine):
         """Another client takes a port that we want, if it is free."""
         self.world.occupy(self.world.gateways[number], which.protocol, which.wanted_port)
 
+    @rule(number=routers, port=st.integers(2000, 2003))
+    def neighbour_opens(self, number: int, port: int) -> None:
+        """Another client gets the next number of a pinhole."""
+        self.world.occupy_number(self.world.gateways[number], port)
+
     @rule(number=routers)
     def neighbour_leaves(self, number: int) -> None:
-        gateway = self.world.gateways[number]
-        for key, entry in tuple(self.world.foreign.items()):
-            if key[0] == gateway.udn:
-                gateway.state.table.delete(entry.protocol, entry.external_port, "")
-                del self.world.foreign[key]
+        self.world.neighbours_leave(self.world.gateways[number])
 
     # -- events ------------------------------------------------------------------------------------------------------
     @rule(number=routers)
@@ -242,33 +349,32 @@ class Session(RuleBasedStateMachine):
     # -- what must hold ----------------------------------------------------------------------------------------------
     @invariant()
     def holds(self) -> None:
+        self._judged(self.world.check)
+
+    def _judged(self, judge: Callable[[], object]) -> None:
         try:
-            self.world.check()
-        except Broken:
+            judge()
+        except Broken as broken:
             self.broken = True
-            raise
+            raise Broken("\n".join((str(broken), *self.world.lately))) from None
 
     def teardown(self) -> None:
-        world = self.world
         try:
-            if self.broken or not world.gateways:
-                return
-            world.heal()
-            for _ in range(int(QUIET_SECONDS / 60)):
-                world.alive(world.router)
-                world.wait(60)
-                world.check()
-            world.check_wanted()
-            world.own = ADDRESSES[1 - ADDRESSES.index(world.own)]  # and once more in the life that went through it all
-            world.wait(400)
-            world.check_wanted()
-            world.life.stop()
-            world.check_left()
-            if SESSIONS:
-                gc.collect()
-            world.check()
+            if not self.broken and self.world.gateways:
+                self._judged(self._end)
         finally:
-            world.close()
+            self.world.close()
+
+    def _end(self) -> None:
+        world = self.world
+        world.peace()
+        for end in (*(ENDS[name] for name in self.ends), *LAST.values()):
+            world.note(f"at the end: {end.__name__}")
+            end(world)
+            world.check()
+        if SESSIONS:
+            gc.collect()
+        world.check()
 
 
 class SessionTests(SynchronousTestCase):
@@ -287,6 +393,8 @@ class SessionTests(SynchronousTestCase):
             stateful_step_count=50 if SESSIONS else 30,
             deadline=None,
             derandomize=not SESSIONS,
+            database=None,
+            phases=[phase for phase in Phase if SHRINK or phase in (Phase.explicit, Phase.generate)],
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         )

@@ -25,7 +25,9 @@ from unittest import mock
 
 from tests import session_world
 from tests.memory_lan import MemoryCallbacks, MemoryPath
-from tests.session_world import ADDRESSES, Broken, SessionGateway, World
+from tests.session_gateway import SessionGateway
+from tests.session_life import Broken
+from tests.session_world import ADDRESSES, World
 from txigd import log
 from txigd.igd.mapping import PortMapping
 from txigd.testing import Rules
@@ -52,7 +54,6 @@ NAMES = (
 ANSWERS = ("hang", "refuse", "lost", "html", 501, 402, 718, 725, 728, 401)
 LIES = (None, {"ConnectionStatus": "Disconnected"}, {"ExternalIPAddress": "6.6.6.6"})
 CHECKPOINT_SECONDS = 6 * 3600
-PEACE_MINUTES = 11
 ALIVE_SECONDS = 900
 
 
@@ -119,10 +120,7 @@ class Misfortune:
         gateway.faults[self.chance.choice(NAMES)] = self.chance.choice(ANSWERS)
 
     def reboot(self, gateway: SessionGateway) -> None:
-        keep = self.chance.random() < 0.3
-        gateway.reboot(keep=keep, move=self.chance.random() < 0.5)
-        if not keep:
-            self._no_neighbours(gateway)
+        gateway.reboot(keep=self.chance.random() < 0.3, move=self.chance.random() < 0.5)
         self.world.alive(gateway)
 
     def power(self, gateway: SessionGateway) -> None:
@@ -140,8 +138,7 @@ class Misfortune:
             gateway.publish()
 
     def table_forgotten(self, gateway: SessionGateway) -> None:
-        gateway.state.table.clear()
-        self._no_neighbours(gateway)
+        gateway.forget()
 
     def entry_lost(self, gateway: SessionGateway) -> None:
         ours = self.world.ours(gateway)
@@ -154,13 +151,7 @@ class Misfortune:
         self.world.occupy(gateway, wanted.protocol, wanted.wanted_port)
 
     def neighbours_leave(self, gateway: SessionGateway) -> None:
-        for entry in [entry for key, entry in self.world.foreign.items() if key[0] == gateway.udn]:
-            gateway.state.table.delete(entry.protocol, entry.external_port, "")
-        self._no_neighbours(gateway)
-
-    def _no_neighbours(self, gateway: SessionGateway) -> None:
-        for key in [key for key in self.world.foreign if key[0] == gateway.udn]:
-            del self.world.foreign[key]
+        self.world.neighbours_leave(gateway)
 
     def odd_event(self, gateway: SessionGateway) -> None:
         sids = sorted(gateway.subscribers)
@@ -188,21 +179,8 @@ class Misfortune:
 
     def replaced(self, gateway: SessionGateway) -> None:
         if gateway is not self.world.gateways[2]:
-            self._no_neighbours(gateway)
-            gateway.reboot(keep=False, move=False)
-            head, _, tail = gateway.state.tree.root.udn.rpartition("-")
-            gateway.replaced(f"{head}-{int(tail) + 10:012d}")
+            gateway.replaced()
             self.world.alive(gateway)
-
-
-def peace(world: World) -> None:
-    """Some minutes in which the router announces itself and nothing happens."""
-    world.heal()
-    for _ in range(PEACE_MINUTES):
-        world.alive(world.router)
-        world.wait(60)
-        world.check()
-    world.check_wanted()
 
 
 def census() -> Counter[str]:
@@ -236,7 +214,7 @@ def run(world: World, misfortune: Misfortune, days: float, record: Record) -> li
         if world.clock.seconds() - checkpoint < CHECKPOINT_SECONDS:
             continue
         checkpoint = world.clock.seconds()
-        peace(world)
+        world.peace()
         discovery = world.life.discovery
         if discovery is not None:
             del discovery.links[:-1], discovery.probed[:]
@@ -287,7 +265,7 @@ def measure(days: float, seed: int = 1) -> Record:
             world.life.point.mappings.hold(wanted)
         world.wait(30)
         counts = run(world, misfortune, days, record)
-        peace(world)
+        world.peace()
         world.life.stop()
         world.check_left()
         world.check()

@@ -23,6 +23,7 @@ from txigd.igd.port_table import NO_ENTRY, PortTable, entry_of
 from txigd.igd.status import Reading
 from txigd.upnp.control.action import ServiceProxy
 
+_NONE_TO_DELETE = NO_ENTRY | {402}  # Q135
 _UPTIMES = 2**31  # more is a negative number in disguise (Q150)
 
 
@@ -207,9 +208,11 @@ class Connection:
         try:
             await self._delete(wanted.protocol, port, _remote(wanted), due)
         except ActionError as error:
-            return Denied(error.code, error.text or error.name) if error.code == 606 else Deleted()
+            if error.code == 606:
+                return Denied(error.code, error.text or error.name)
+            return Deleted(gone=error.code in _NONE_TO_DELETE)
         except ActionNotOffered:
-            return Deleted()
+            return Deleted(gone=False)
         except ExchangeError as error:
             return Failed(str(error))
         return Deleted()

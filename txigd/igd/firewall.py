@@ -210,8 +210,10 @@ class Firewall:
         """Send DeletePinhole: Closed, whatever UPnP error it answers, or Failed."""
         try:
             await self._delete(unique_id, client)
-        except (ActionError, ActionNotOffered):
-            return Closed()
+        except ActionError as error:
+            return Closed(gone=error.code in NOT_OURS)
+        except ActionNotOffered:
+            return Closed(gone=False)
         except (NoFirewall, ExchangeError) as error:
             return Failed(str(error))
         return Closed()

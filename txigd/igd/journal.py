@@ -155,7 +155,7 @@ class Journal:
             self.not_added(udn, entry)
         elif isinstance(fact, Found):
             self.found(udn, fact.entry, now=now)
-        elif isinstance(fact, (Missing, Deleted)):
+        elif isinstance(fact, Missing) or (isinstance(fact, Deleted) and fact.gone):
             self.deleted(udn, entry.slot)
 
     def entries(self, udn: str) -> tuple[JournalEntry, ...]:
@@ -196,12 +196,16 @@ class Journal:
         self.on_change(before is None)
 
     def pinhole_opened(self, udn: str, pinhole: JournalPinhole) -> None:
-        """AddPinhole or UpdatePinhole was answered with success; one that had its number before is gone."""
+        """AddPinhole or UpdatePinhole was answered with success.
+
+        The gateway counts anew when another one had its number before: that one may be asked for at this moment, so
+        it stays, without a number.
+        """
         page = self._page(udn)
         before = page.pinholes.get(pinhole.place)
         for place, other in tuple(page.pinholes.items()):
             if other.unique_id == pinhole.unique_id:
-                del page.pinholes[place]
+                page.pinholes[place] = replace(other, unique_id=0)
         self._put(page, pinhole)
         # a renewal may wait for the next write; a number is told by no table
         self.on_change(before is None or before.unique_id != pinhole.unique_id)

@@ -104,7 +104,7 @@ class Lease(Standing):
             return
         if self._others.astray:
             begin = Step.SEEK
-        elif self._unsure or self._made or self.status.state in WORKING:
+        elif self._unsure or self._made or self._seen_ours or self.status.state in WORKING:
             # what was read a while ago may be somebody else's by now; where nothing can be read, our own word counts
             begin = Step.CHECK if self._readable or self._unsure else Step.DELETE
         else:

@@ -87,7 +87,12 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """DeletePortMapping was answered; most errors mean that there was nothing of ours to delete (Q135)."""
+    """DeletePortMapping was answered; most errors mean that there was nothing of ours to delete (Q135).
+
+    ``gone`` unless it was refused with another error than "no such entry": then it may stand there yet.
+    """
+
+    gone: bool = True
 
 
 Fact = Found | Missing | Unreadable | Added | Reserved | Denied | Failed | Deleted

@@ -142,7 +142,9 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """DeletePinhole was answered; an error means that there was none."""
+    """DeletePinhole was answered. ``gone`` unless it was refused with another error than "no such pinhole of yours"."""
+
+    gone: bool = True
 
 
 PinholeFact = Opened | Added | Missing | Unreadable | Denied | Failed | Closed

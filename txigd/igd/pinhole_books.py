@@ -40,7 +40,7 @@ def learn(
         record(books, udn, wanted, fact.unique_id, fact.client)
     elif isinstance(fact, Added):
         record(books, udn, wanted, unique_id, client)
-    elif isinstance(fact, (Closed, Missing)):
+    elif isinstance(fact, Missing) or (isinstance(fact, Closed) and fact.gone):
         books.journal.pinhole_closed(udn, _entry(books, wanted, unique_id, client))
     elif isinstance(fact, Denied) and fact.code:
         books.journal.not_opened(udn, _entry(books, wanted, unique_id, client))
@@ -73,19 +73,22 @@ async def settle(books: Books, firewall: Firewall, wanted: Callable[[], Iterable
         pinhole = _pinhole(old)
         if old.expires <= books.now():
             books.journal.pinhole_closed(udn, old)
-        elif pinhole is None or _values(pinhole) in {_values(one) for one in wanted()}:
+        elif pinhole is None or _is_among(wanted(), pinhole):
             continue
-        elif await _close(firewall, pinhole):
+        elif await _close(firewall, pinhole, wanted):
             books.journal.pinhole_closed(udn, old)
             _log.info("closed {pinhole}, left over from an earlier run", pinhole=str(pinhole))
 
 
-async def _close(firewall: Firewall, pinhole: Pinhole) -> bool:
+async def _close(firewall: Firewall, pinhole: Pinhole, wanted: Callable[[], Iterable[Pinhole]]) -> bool:
     client = pinhole.internal_client
     if client is None or not firewall.is_ours(client):
         return False
     fact = await firewall.open(pinhole, client, LEFTOVER_PINHOLE_SECONDS)
-    return isinstance(fact, Opened) and isinstance(await firewall.close(fact.unique_id, client), Closed)
+    if not isinstance(fact, Opened) or _is_among(wanted(), pinhole):
+        return False  # wanted by now: what holds it asks after us, and extends it
+    closed = await firewall.close(fact.unique_id, client)
+    return isinstance(closed, Closed) and closed.gone
 
 
 def _pinhole(old: JournalPinhole) -> Pinhole | None:
@@ -98,6 +101,10 @@ def _pinhole(old: JournalPinhole) -> Pinhole | None:
         old.remote_port,
         ipaddress.IPv6Address(old.internal_client),
     )
+
+
+def _is_among(wanted: Iterable[Pinhole], pinhole: Pinhole) -> bool:
+    return _values(pinhole) in {_values(one) for one in wanted}
 
 
 def _values(pinhole: Pinhole) -> tuple[str, int, str, int]:

@@ -128,6 +128,8 @@ class Devices:
         elif not self.accepts(sighting):
             if isinstance(change, Appeared):
                 self.declined(sighting)
+            elif isinstance(change, Rebooted):
+                self._void(change.previous.location)
         elif isinstance(change, Rebooted):
             _log.info("device at {location} restarted", location=str(sighting.location))
             former = change.previous.location
@@ -140,6 +142,12 @@ class Devices:
         if self.discovery is not None:
             for change in self.discovery.presence.unreachable(device.location, self.reactor.seconds()):
                 self._sighted(change)
+
+    def _void(self, location: DeviceURL) -> None:
+        """A device that cannot be asked restarted: what is known of it is void, perhaps it is another by now (F20)."""
+        device = self._device_at(location)
+        if device is not None and device.location == location:
+            self._gone(device)
 
     def declined(self, sighting: Sighting) -> None:
         """A device was sighted that is not accepted."""
@@ -228,7 +236,7 @@ class Devices:
             return
         self._take(description, sighting, again=again, former=former)
         device = self._devices.get(description.root.udn)
-        if device is not None and former is not None and former != device.location:
+        if device is not None and former is not None and former not in (location, device.location):
             device.sightings.pop(former, None)
             device.drop_tree(former)
             self._forget(former)

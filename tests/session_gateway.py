@@ -1,0 +1,176 @@
+"""A gateway of a whole session: events, IPv6, faults that last and faults of the very next call."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.memory_lan import PAGE, Asked, MemoryGateway, reply
+from txigd.errors import ConnectFailed
+from txigd.testing import Entry, control
+from txigd.testing.pinholes import Pinhole, PinholeTable
+from txigd.testing.tree import DESCRIPTION_PATH, Tree
+from txigd.upnp.control import soap
+from txigd.upnp.eventing.gena import Envelope
+from txigd.upnp.http_reply import Reply
+from txigd.upnp.url import DeviceURL
+
+if TYPE_CHECKING:
+    from tests.session_world import World
+
+NEIGHBOUR = "192.168.1.99"
+NEIGHBOUR6 = "2001:db8:1::99"
+
+
+@dataclass
+class Subscription:
+    """One subscriber of a gateway."""
+
+    url: str
+    key: str
+    seq: int = 0
+
+
+class SessionGateway(MemoryGateway):
+    """A gateway with events; the fault ``"lost"`` does what is asked and does not answer.
+
+    :ivar once: the faults of the next calls, by the same names as ``faults``; each goes with the call that it befalls.
+    :ivar names: the UDNs that stood at this place.
+    :ivar snatches: how many of the next AddPortMapping find that the neighbour was a moment faster.
+    """
+
+    def __init__(self, world: World, address: str, **options: Any) -> None:
+        super().__init__(world.clock, address, **options)
+        self.world = world
+        self.subscribers: dict[str, Subscription] = {}
+        self.once: dict[str, list[object]] = {}
+        self.names = [self.udn]
+        self.snatches = 0
+        self.up = True
+        self.address6 = f"2001:db8:1::{address.rpartition('.')[2]}"
+
+    @property
+    def location6(self) -> DeviceURL:
+        """Where it shows itself over IPv6."""
+        return DeviceURL(ipaddress.ip_address(self.address6), self.port, DESCRIPTION_PATH)
+
+    @property
+    def pinholes(self) -> PinholeTable:
+        """As they are now."""
+        self.state.advance(self.clock.seconds())
+        return self.state.pinholes
+
+    def respond(self, asked: Asked, body: bytes, source: str) -> Reply | None:
+        """Answer a request from this address of ours, or meet a fault."""
+        names = (asked.name, asked.method, "*")
+        coming = next((self.once[name] for name in names if self.once.get(name)), None)
+        fault = coming.pop(0) if coming else next((self.faults[name] for name in names if name in self.faults), None)
+        if fault == "hang":
+            return None
+        if fault == "refuse":
+            raise ConnectFailed("refused")
+        if fault == "html":
+            return reply(200, PAGE)
+        if isinstance(fault, int):
+            return reply(500, soap.fault(fault, "")) if asked.method == "POST" else reply(fault)
+        answered = self._do(asked, body, source)
+        return None if fault == "lost" else answered
+
+    def _do(self, asked: Asked, body: bytes, source: str) -> Reply:
+        if asked.method == "GET":
+            there = asked.url in (self.location, self.location6)
+            return reply(200, self.state.tree.description(f"http://{asked.url.authority}")) if there else reply(404)
+        services = self.state.tree.services.values()
+        if asked.method == "UNSUBSCRIBE":
+            return reply(200 if self.subscribers.pop(asked.headers.get("SID", ""), None) else 412)
+        if asked.method == "SUBSCRIBE":
+            service = next((one for one in services if one.event_path == asked.url.target), None)
+            return reply(404) if service is None else self._subscribe(asked, service.key)
+        service = next((one for one in services if one.control_path == asked.url.target), None)
+        if service is None:
+            return reply(404)
+        now = self.clock.seconds()
+        self.state.advance(now)
+        if asked.name == "AddPortMapping" and self.snatches:
+            self.snatches -= 1
+            self.world.occupy(self, asked.arguments["NewProtocol"], int(asked.arguments["NewExternalPort"]))
+        if asked.name in ("UpdatePinhole", "DeletePinhole") and not self._may(asked, source):
+            return reply(500, soap.fault(606, ""))
+        request = control.read(body, asked.headers.get("SOAPACTION", ""))
+        answer = control.answer(self.state, service, request, caller=source, now=now)
+        return reply(answer.status, answer.body)
+
+    def _may(self, asked: Asked, source: str) -> bool:
+        """Pinholes of other hosts are not ours to touch (Q194)."""
+        number = int(asked.arguments["UniqueID"])
+        return all(one.internal_client == source for key, one in self.state.pinholes if key == number)
+
+    def _subscribe(self, asked: Asked, key: str) -> Reply:
+        sid = asked.headers.get("SID", "")
+        if sid and sid not in self.subscribers:
+            return reply(412)
+        if not sid:
+            self.sids += 1
+            sid = f"uuid:{self.udn[-4:]}-{self.boot_id}-{self.sids}"
+            self.subscribers[sid] = Subscription(asked.headers["CALLBACK"].strip("<>"), key)
+            self.clock.callLater(self.world.latency, self.notify, sid)
+        return reply(200, headers=(("SID", sid), ("TIMEOUT", "Second-300")))
+
+    def publish(self) -> None:
+        """Tell every subscriber how it is."""
+        for sid in tuple(self.subscribers):
+            self.notify(sid)
+
+    def notify(self, sid: str, *, back: int = 0, skip: int = 0, lie: dict[str, str] | None = None) -> None:
+        """One event; ``back`` repeats an earlier SEQ, ``skip`` loses some before it, ``lie`` says what is not so."""
+        subscriber = self.subscribers.get(sid)
+        if subscriber is None:
+            return
+        subscriber.seq += skip
+        seq = max(0, subscriber.seq - back)
+        self.world.deliver(subscriber.url, Envelope(sid, seq), {**self.state.evented(subscriber.key), **(lie or {})})
+        if not back:
+            subscriber.seq += 1
+
+    def reboot(self, *, keep: bool, move: bool) -> None:
+        """It starts anew; it counts its pinholes from 1 again."""
+        self.subscribers.clear()
+        self.boot_id += 1
+        self.state.reboot(keep_mappings=keep)
+        self.state.pinholes._last_id = 0
+        self.state.line.connect(self.clock.seconds())
+        self.world.forget_foreign(self, pinholes_only=keep)
+        if move:
+            self.port += 1
+
+    def replaced(self) -> None:
+        """Another gateway stands here now."""
+        self.reboot(keep=False, move=False)
+        head, _, tail = self.udn.rpartition("-")
+        udn = f"{head}-{int(tail) + 10:012d}"
+        self.state.tree = Tree(version=self.state.tree.version, udn=udn, friendly_name=self.name)
+        self.names.append(udn)
+
+    def forget(self) -> None:
+        """Every entry is gone, and every pinhole."""
+        self.state.table.clear()
+        self.state.pinholes.clear()
+        self.world.forget_foreign(self)
+
+    def occupy(self, protocol: str, port: int) -> Entry | None:
+        """The neighbour takes a port, unless it is taken."""
+        if self.state.table.find(protocol, port) is not None:
+            return None
+        entry = Entry(protocol, port, NEIGHBOUR, port, "", "theirs")
+        self.state.table.put(entry)
+        return entry
+
+    def occupy_number(self, port: int, host: str = NEIGHBOUR6) -> tuple[int, Pinhole] | None:
+        """Somebody else opens a pinhole, for good; it gets the next number."""
+        wanted = Pinhole(host, port, 6)
+        if any(one.internal_port == port and one.internal_client == host for _, one in self.state.pinholes):
+            return None
+        number = self.state.pinholes.add(wanted, 60, now=math.inf)
+        return number, self.state.pinholes.get(number)

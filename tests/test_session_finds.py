@@ -1,0 +1,108 @@
+"""What whole sessions found, each as its smallest session."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.session_ends import reboot
+from tests.session_life import Doom
+from tests.session_world import World
+from txigd import log
+from txigd.igd.mapping import PortMapping
+from txigd.igd.pinhole import Pinhole
+from txigd.testing import Rules
+
+WEB = PortMapping("TCP", 8080, description="web", lease_seconds=0)
+HOLE = Pinhole("TCP", 8080)
+
+
+class FindsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        log.set_level("error")
+        self.addCleanup(log.set_level, "info")
+        self.world = World()
+        self.addCleanup(self.world.close)
+
+    def begin(self, *, pinholes: bool = False) -> None:
+        """A life in which everything wanted is there."""
+        self.world.wanted, self.world.pinholes = [WEB], [HOLE] if pinholes else []
+        self.world.six = pinholes
+        self.world.make(Rules())
+        self.world.wait(10)
+        self.world.check_wanted()
+
+    def kill(self) -> None:
+        """SIGKILL, and another life at once."""
+        self.world.die(Doom("*", ""))
+        self.world.begin()
+        self.world.wait(10)
+
+    def test_F53_a_pinhole_that_is_wanted_again_is_not_closed_as_a_leftover(self) -> None:
+        """It is held while the leftover is asked for by its values, to be deleted then."""
+        self.begin(pinholes=True)
+        self.world.die(Doom("*", "", 1))
+        self.world.begin()
+        self.world.lately.clear()
+        while not any("-> GetFirewallStatus" in line for line in self.world.lately):
+            self.world.wait(0.01)
+        self.world.hold_pinhole(HOLE)
+        self.world.wait(2)
+        self.assertFalse([line for line in self.world.lately if "DeletePinhole" in line])
+
+    def test_Q038_the_place_over_IPv6_is_known_after_a_restart(self) -> None:
+        """Each of two places of one device tells of its restart; the one not in use was forgotten."""
+        self.begin(pinholes=True)
+        reboot(self.world)
+
+    def test_F20_a_router_that_was_exchanged_while_the_route_led_elsewhere(self) -> None:
+        """It told of its start when nobody was to be heard but the other one."""
+        self.begin()
+        first = self.world.router
+        self.world.move_hop()
+        self.world.wait(12)
+        first.replaced()
+        self.world.alive(first)
+        self.world.wait(12)
+        self.world.move_hop()
+        self.world.wait(60)
+        self.world.check_wanted()
+
+    def test_Q135_an_entry_whose_deletion_was_refused_stays_on_record(self) -> None:
+        self.begin()
+        self.world.router.once["DeletePortMapping"] = [501]
+        self.world.release(WEB)
+        self.world.wait(10)
+        self.world.check()
+        self.kill()
+        self.world.check_unwanted()
+
+    def test_Q199_a_pinhole_whose_deletion_was_refused_stays_on_record(self) -> None:
+        self.begin(pinholes=True)
+        self.world.router.once["DeletePinhole"] = [501]
+        self.world.release_pinhole(HOLE)
+        self.world.wait(10)
+        self.world.check()
+        self.kill()
+        self.world.check_unwanted()
+
+    def test_Q199_numbers_are_given_anew_while_pinholes_are_opened_again(self) -> None:
+        """The first one got the number that the second one had, whose request was under way already."""
+        self.begin(pinholes=True)
+        self.world.hold_pinhole(Pinhole("UDP", 5001))
+        self.world.wait(5)
+        self.world.pinholes.reverse()  # the next life asks for the second one first
+        self.kill()
+        self.world.router.reboot(keep=False, move=False)
+        self.world.alive(self.world.router)
+        for _ in range(100):
+            self.world.wait(0.01)
+            self.world.check()
+
+    def test_F53_an_entry_of_ours_that_cannot_be_renewed_is_deleted_when_released(self) -> None:
+        """It was taken over from a former life, so this one never had a success to remember."""
+        self.begin()
+        self.world.router.faults["AddPortMapping"] = 606
+        self.kill()
+        self.world.release(WEB)
+        self.world.wait(10)
+        self.world.check_left()
