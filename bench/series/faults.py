@@ -39,8 +39,13 @@ def _reset(lab: Lab) -> None:
 
 
 def _flush(lab: Lab) -> None:
-    """The router forgets its rules and knows nothing of it: somebody reloaded its firewall."""
+    """The router loses its rules and knows nothing of it: somebody reloaded its firewall."""
     lab.nft("router", "flush chain inet filter prerouting_miniupnpd\nflush chain inet filter miniupnpd")
+
+
+def _neighbour_adds(lab: Lab) -> None:
+    """Only a change of its table makes miniupnpd look at its rules: until then it answers from memory."""
+    lab.add_foreign_mapping(random.randint(20_000, 29_999), lease=60)
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def _unblock(lab: Lab) -> None:
 
 FAULTS = (
     Fault("router killed", lambda lab: lab.kill_router(), _restart, (0.0, 4.0)),
-    Fault("rules flushed", _flush, _nothing, (0.0, 0.0)),
+    Fault("rules flushed", _flush, _neighbour_adds, (0.0, 4.0)),
     Fault("WAN link down", lambda lab: lab.drop_wan(), lambda lab: lab.restore_wan()),
     Fault("address changed", _another_address, _nothing, (0.0, 0.0)),
     Fault("SSDP blocked", lambda lab: lab.block_ssdp(), _unblock),
