@@ -23,7 +23,7 @@ from tests.session_checks import Checks
 from tests.session_gateway import SessionGateway
 from tests.session_life import Broken, Doom, Life
 from txigd.errors import AddressingError
-from txigd.igd import control_point as igd_control_point
+from txigd.igd import gateways
 from txigd.igd.firewall import Firewall
 from txigd.igd.mapping import PortMapping
 from txigd.igd.pinhole import Pinhole
@@ -84,7 +84,7 @@ class World(Checks):
             (addressing, "links", self._links),
             (addressing, "next_hops", self._next_hops),
             (addressing, "address_towards", self._towards),
-            (igd_control_point, "Firewall", firewall),
+            (gateways, "Firewall", firewall),
             (control_point, "Discovery", self._discovery),
             (control_point, "Exchange", lambda clock: self.life.exchange()),
             (control_point, "CallbackServer", MemoryCallbacks),
