@@ -116,7 +116,7 @@ class CaptureTests(QuirkCase):
 
     def origins(self, device: SimulatedGateway) -> list[str]:
         boot: Any = device._boot
-        return [boot.origin, boot.other_origin]
+        return [boot.where.origin, boot.where.other_origin]
 
 
 class NameTests(SynchronousTestCase):

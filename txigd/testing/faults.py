@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final
 
 from txigd.errors import InvalidArgument
@@ -32,15 +33,33 @@ PAGE: Final = b"<html><head><title>Router</title></head><body><h1>Please log in<
 GARBAGE: Final = b"\x16\x03\x01\x00\xff\xfe\x00not http at all\r\n\r\n" + bytes(range(256))
 
 
+REFUSED_SUBSCRIBE: Final = 412  # what gateways answer that do not want to be subscribed to (F06)
+REFUSED_ACTION: Final = 401  # Q151
+
+
 class Faults:
     """The faults that are set, by name of what they befall.
 
     A name is an action (``"AddPortMapping"``), ``"SUBSCRIBE"``, ``"RENEW"``, ``"UNSUBSCRIBE"``, ``"NOTIFY"``, ``"GET"``
     (descriptions), the path of a document, or ``"*"`` for every request.
+
+    :param refuse: names that are refused, or faults by name.
+    :param habits: further faults, each with the number of requests it befalls; they go before.
+    :raises InvalidArgument: as :meth:`set` does.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        refuse: Collection[str] | Mapping[str, Fault] = (),
+        habits: Mapping[str, tuple[Fault, int | None]] = MappingProxyType({}),
+    ) -> None:
         self._set: dict[str, tuple[Fault, int | None]] = {}
+        if not isinstance(refuse, Mapping):
+            refuse = {name: REFUSED_SUBSCRIBE if name == "SUBSCRIBE" else REFUSED_ACTION for name in refuse}
+        for name, fault in refuse.items():
+            self.set(name, fault)
+        for name, (fault, times) in habits.items():
+            self.set(name, fault, times)
 
     def set(self, name: str, fault: Fault | None, times: int | None = None) -> None:
         """Set a fault, or with None take it away; ``times`` is how many requests it befalls, None for all.

@@ -82,6 +82,10 @@ class Played:
     def _each(self, kind: str) -> Iterable[Callable[..., Any]]:
         return (function for quirk in self._quirks if (function := getattr(quirk, kind)) is not None)
 
+    def over(self, **given: Any) -> dict[str, Any]:
+        """These arguments of the gateway, with what the habits set in place of what was given."""
+        return {name: self.options.get(name, value) for name, value in given.items()}
+
     # -- seams -----------------------------------------------------------------------------------------------------
     def setup(self, state: State) -> None:
         """At each boot."""
