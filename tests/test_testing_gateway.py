@@ -21,6 +21,7 @@ from tests.test_testing_relay import free_port
 from txigd import ControlPoint
 from txigd.errors import AddressingError, InvalidArgument
 from txigd.testing import Rules, SimulatedGateway
+from txigd.testing.quirks import Quirk
 from txigd.upnp import url
 from txigd.upnp.description.fetch import fetch_description
 from txigd.upnp.http import Exchange
@@ -247,6 +248,11 @@ class MemoryTests(SynchronousTestCase):
         )
         rules = gateway.mappings.rules
         self.assertEqual((rules.version, rules.secure, rules.min_lease, rules.same_port_only), (1, True, 60, True))
+
+    def test_a_habit_of_ones_own_goes_before_an_argument(self) -> None:
+        habit = Quirk("another name and many WAN devices", options={"friendly_name": "Box", "wans": 2})
+        gateway = SimulatedGateway(MemoryReactorClock(), friendly_name="mine", quirks=[habit, "Q031"])
+        self.assertEqual((gateway.friendly_name, len(gateway.state.tree.root.devices)), ("Box", 2))
 
     def test_import_installs_no_reactor(self) -> None:
         script = "import sys, txigd.testing; sys.exit('twisted.internet.reactor' in sys.modules)"
