@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -635,6 +636,26 @@ class ProxyTests(SynchronousTestCase):
             Port=variable("Port", "ui2", minimum=1, maximum=0),
         )
         self.successResultOf(self.proxy(good("AddIt"), offered=odd).call("AddIt", NewPort=5))
+
+    def test_a_range_holds_for_every_kind_of_number(self) -> None:
+        for kind, low, high, step, good_ones, bad_ones in (
+            ("fixed.14.4", 1.5, 2.5, None, (Decimal("1.5"), Decimal("2.5"), 2), (Decimal("9.5"), Decimal("1.4"), 1)),
+            ("fixed.14.4", 0.1, 0.5, 0.1, (Decimal("0.1"), Decimal("0.3")), (Decimal("0.15"), Decimal("0.05"))),
+            ("r8", 1.5, 2.5, None, (1.5, 2), (9.5, 1)),
+            ("r8", 0.1, 1.0, 0.1, (0.1, 0.1 + 0.2, 1.0), (0.25,)),
+            ("ui2", 10, 100, 5, (10, 15, 100), (11, 99, 5)),
+            ("i4", -10, 10, 4, (-10, -2, 10), (-9, 0)),  # the end of a range is in it, whatever the step
+            ("ui2", 10, 100, 0, (11,), (9,)),  # a step of nothing is none
+            ("ui2", None, 100, 5, (11,), (101,)),
+        ):
+            odd = table(
+                Action(name="AddIt", inputs=(Argument("V", "V"),), outputs=()),
+                V=variable("V", kind, minimum=low, maximum=high, step=step),
+            )
+            for value in good_ones:
+                self.successResultOf(self.proxy(good("AddIt"), offered=odd).call("AddIt", V=value))
+            for value in bad_ones:
+                self.rejects(self.proxy(offered=odd), "V", V=value)
 
     def test_an_argument_without_variable_is_a_string(self) -> None:
         odd = table(Action(name="AddIt", inputs=(Argument("A", "Gone"),), outputs=()))

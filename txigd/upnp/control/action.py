@@ -23,15 +23,15 @@ from txigd.errors import (
     ConnectFailed,
     ExchangeTimeout,
     HTTPStatusError,
-    InvalidArgument,
 )
 from txigd.interfaces import IExchange
 from txigd.limits import CALL_HASTY_SECONDS, HTTP_TOTAL_SECONDS, LARGE_REPLIES, ROUTES, SCPD_ACTIONS, SOAP_OCTETS
 from txigd.upnp.control import soap
+from txigd.upnp.control.arguments import action_named, decode, encode
 from txigd.upnp.control.turns import Turns
 from txigd.upnp.description import datatypes
 from txigd.upnp.description.device import Service
-from txigd.upnp.description.service import Action, Argument, ServiceDescription, StateVariable
+from txigd.upnp.description.service import Action, ServiceDescription
 from txigd.upnp.http_reply import Reply
 from txigd.upnp.url import DeviceURL, detours
 
@@ -265,7 +265,8 @@ class ServiceProxy:
         self, name: str, seconds: float, due: float | None, arguments: Mapping[str, object]
     ) -> dict[str, Any]:
         action = self._action(name)
-        texts = self._encode(action, arguments)
+        assert self.table is not None
+        table, texts = self.table, encode(self.table, action, arguments)
         try:
             answer = await self.caller.call(
                 self.service,
@@ -282,8 +283,7 @@ class ServiceProxy:
                 self._capabilities[action.name] = "refused"
             raise
         self._capabilities[action.name] = "works"
-        types = {output.name: self._type(output) for output in action.outputs}
-        return {key: datatypes.decode(types[key], text) if key in types else text for key, text in answer.items()}
+        return decode(table, action, answer)
 
     def query(self, variable: str, *, seconds: float = HTTP_TOTAL_SECONDS) -> Deferred[Any]:
         """Ask for one state variable by QueryStateVariable, deprecated since 2003; few devices still answer.
@@ -303,51 +303,7 @@ class ServiceProxy:
         return datatypes.decode("string" if variable is None else variable.data_type, answer["return"])
 
     def _action(self, name: str) -> Action:
-        actions = self.table.actions if self.table else {}
-        found = actions.get(name) or next((a for n, a in actions.items() if n.lower() == name.lower()), None)
+        found = action_named(self.table, name)
         if found is None:
             raise ActionNotOffered(f"{self.service.service_type} has no action {name!r}")
         return found
-
-    def _encode(self, action: Action, arguments: Mapping[str, object]) -> list[tuple[str, str]]:
-        """All in-arguments, in the order of the description (Q096, Q100)."""
-        given = {name.lower(): value for name, value in arguments.items()}
-        known = {argument.name.lower() for argument in action.inputs}
-        if len(given) != len(arguments) or given.keys() != known:
-            right = ", ".join(argument.name for argument in action.inputs) or "no argument"
-            got = ", ".join(arguments) or "none"
-            raise InvalidArgument(f"{action.name} takes {right}; given: {got}")
-        return [(argument.name, self._encode_one(argument, given[argument.name.lower()])) for argument in action.inputs]
-
-    def _encode_one(self, argument: Argument, value: object) -> str:
-        try:
-            text = datatypes.encode(self._type(argument), value)
-        except InvalidArgument as error:
-            raise InvalidArgument(f"{argument.name}: {error}") from error
-        variable = self._variable(argument)
-        return text if variable is None else _check(argument.name, variable, text, value)
-
-    def _variable(self, argument: Argument) -> StateVariable | None:
-        return self.table.variables.get(argument.variable) if self.table else None
-
-    def _type(self, argument: Argument) -> str:
-        variable = self._variable(argument)
-        return "string" if variable is None else variable.data_type
-
-
-def _check(name: str, variable: StateVariable, text: str, value: object) -> str:
-    """Hold an in-argument against list and range; lists are spelled as the device spells them (Q097)."""
-    if variable.allowed and text not in variable.allowed:
-        alike = next((word for word in variable.allowed if word.lower() == text.lower()), None)
-        if alike is None:
-            raise InvalidArgument(f"{name} {value!r}: use one of {', '.join(variable.allowed)}")
-        return alike
-    low, high = variable.minimum, variable.maximum
-    if low is not None and high is not None and low > high:
-        return text  # a description that allows nothing is wrong
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if low is not None and value < low:
-            raise InvalidArgument(f"{name} {value!r}: at least {low}")
-        if high is not None and value > high:
-            raise InvalidArgument(f"{name} {value!r}: at most {high}")
-    return text
