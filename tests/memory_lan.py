@@ -73,6 +73,7 @@ class MemoryGateway:
         self.faults: dict[str, object] = {}
         self.answers: dict[str, Callable[[Asked], Reply]] = {}
         self.sids = 0
+        self.subscriptions: set[str] = set()
         tree = Tree(version=version, udn=udn, friendly_name=name, connection=connection)
         self.state = State(tree, Line(external_ip), Rules(version=version))
         self.state.line.connect(0.0)
@@ -118,9 +119,15 @@ class MemoryGateway:
         if asked.method == "GET":
             return reply(200, self.document()) if asked.url == self.location else reply(404)
         if asked.method == "SUBSCRIBE":
-            self.sids += 1
-            return reply(200, headers=(("SID", f"uuid:{self.sids}"), ("TIMEOUT", "Second-1800")))
+            sid = asked.headers.get("SID") or f"uuid:{self.sids + 1}"
+            if "SID" not in asked.headers:
+                self.sids += 1
+                self.subscriptions.add(sid)
+            if sid not in self.subscriptions:
+                return reply(412)
+            return reply(200, headers=(("SID", sid), ("TIMEOUT", "Second-1800")))
         if asked.method == "UNSUBSCRIBE":
+            self.subscriptions.discard(asked.headers.get("SID", ""))
             return reply(200)
         services = self.state.tree.services.values()
         service = next((s for s in services if s.control_path == asked.url.target), None)

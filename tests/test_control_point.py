@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
+from random import Random
 from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -33,7 +35,9 @@ from txigd.limits import (
     OLD_TOKEN_SECONDS,
     POLL_SECONDS,
     REBOOTS_AT_ONCE,
+    RECHECK_SECONDS,
     SEARCH_AGAIN_SECONDS,
+    UPTIME_FALL_CEILING_SECONDS,
 )
 from txigd.upnp import addressing, control_point
 from txigd.upnp.addressing import Link, NextHop
@@ -614,7 +618,31 @@ class PresenceTests(ControlPointTestCase):
         self.lan.asked.clear()
         self.wait(POLL_SECONDS + 1)
         self.assertEqual(self.ports(), [(8080, str(US))])
-        self.assertEqual(self.lan.count("SUBSCRIBE"), len(gateway.eventing), "afresh, once each")
+        self.assertEqual(self.lan.count("SUBSCRIBE"), len(gateway.eventing), "asked once for each whether it is known")
+
+    def test_Q152_an_uptime_at_random_costs_little(self) -> None:
+        self.found()
+        random = Random(1)
+        falls: list[float] = []
+        assert self.point.current is not None
+        self.point.current.wan.on_uptime_fell = lambda: falls.append(self.clock.seconds())
+        for _ in range(12 * 60):
+            self.router.state.line._since = self.clock.seconds() - random.randint(0, 10**6)
+            self.wait(60)
+        self.assertLess(len(falls), 2 * 12, "two an hour, of twelve hours")
+        self.assertLess(max(b - a for a, b in itertools.pairwise(falls)), 2 * UPTIME_FALL_CEILING_SECONDS)
+
+    def test_F04_a_gateway_that_forgot_a_subscription_may_have_forgotten_the_entries(self) -> None:
+        gateway = self.found()
+        gateway.mappings.hold(WEB)
+        self.wait(1)
+        self.router.state.table.clear()
+        self.router.subscriptions.clear()
+        self.lan.asked.clear()
+        for remote in gateway.device.services:
+            remote.verify_events()
+        self.wait(RECHECK_SECONDS + 1)
+        self.assertEqual(self.ports(), [(8080, str(US))])
 
     def test_A5_a_storm_of_boot_ids_is_a_few_descriptions_and_then_one_in_half_a_minute(self) -> None:
         self.found()

@@ -177,6 +177,7 @@ CONFIRM_SECONDS: Final = 1.5  # last read after a burst: 10-31 % of address chan
 POLL_SECONDS: Final = 28.0  # link drops are never evented by miniupnpd; told within 30 s, so 2 s are left for the read
 ANSWER_SECONDS: Final = 20.0  # a user who asks for the address hears by then: two actions of HTTP_TOTAL_SECONDS
 UNREACHABLE_READS: Final = 2  # failed reads in a row before a gateway counts as unreachable
+UPTIME_FALL_CEILING_SECONDS: Final = 3600.0  # Q152: a gateway whose uptime falls for ever is looked at this often
 FLAP_STEPS: Final = 6  # changes told in FLAP_SECONDS before a line counts as flapping (F38, Q147)
 FLAP_SECONDS: Final = 60.0
 CALM_SECONDS: Final = 3.0  # while it flaps, anything but a drop is told when it has stood this long

@@ -29,6 +29,7 @@ from txigd.igd.wan import WAN
 from txigd.limits import ANSWER_SECONDS, FAREWELL_SECONDS, RECHECK_SECONDS
 from txigd.upnp.control.action import ServiceProxy
 from txigd.upnp.description.device import Description, Service
+from txigd.upnp.eventing.subscription_facts import SUBSCRIPTION_LOST
 from txigd.upnp.remote_device import RemoteDevice
 from txigd.upnp.remote_service import RemoteService
 from txigd.upnp.service_events import Event
@@ -242,10 +243,11 @@ class Gateway:
         self.verify()
 
     def _began_anew(self) -> None:
-        """Its uptime fell, so it may have lost its state without a word: entries are looked at, events asked for."""
+        """Its uptime fell, so it may have lost its state without a word."""
         self._look_at_table()
         self.pinholes.recheck()
-        self.device.woke()
+        for remote, _ in self._observed.values():
+            remote.verify_events()
 
     def lost(self, reason: str) -> None:
         """The gateway is gone and may come back: observers and wanted mappings stay."""
@@ -349,12 +351,16 @@ class Gateway:
                 continue
             forget = remote.observe_events(
                 functools.partial(self._evented, key),
-                on_missed=lambda reason: self.wan.hint(),
+                on_missed=self._missed,
                 on_state=functools.partial(self._subscription, key),
             )
             self._observed[key] = (remote, forget)
         for _, forget in former.values():
             forget()
+
+    def _missed(self, reason: str) -> None:
+        """Events were lost; and a gateway that forgot a subscription may have forgotten all else (F04)."""
+        self.verify() if reason == SUBSCRIPTION_LOST else self.wan.hint()
 
     def _subscription(self, key: str, state: str) -> None:
         if state in ("refused", "failed"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ from txigd.limits import (
     SETTLE_SECONDS,
     SOON_SECONDS,
     UNREACHABLE_READS,
+    UPTIME_FALL_CEILING_SECONDS,
 )
 
 _log = log.logger("txigd.wan")
@@ -54,7 +56,7 @@ class WAN:
         self._failures = 0
         self._failed_at = 0.0
         self._uptime: int | None = None
-        self._fell_at = -BYEBYE_PROBE_SECONDS
+        self._fell_at, self._fall_pause = -math.inf, BYEBYE_PROBE_SECONDS
         self._opening = False
         self._reading: Deferred[None] | None = None
         self._again: Learned | None = None
@@ -276,12 +278,20 @@ class WAN:
         self.on_unreachable()
 
     def _compare_uptime(self, status: WANStatus) -> None:
-        """A fall is no news of the line (Q150), but its gateway may have begun anew (Q142); some count at random."""
+        """A fall is no news of the line (Q150), but its gateway may have begun anew (Q142).
+
+        Some count at random: one that falls again and again is believed ever less often.
+        """
         now, before = status.uptime_seconds, self._uptime
         if not status.connected or now is None:
             return
         self._uptime = now
-        if before is not None and now < before and self._clock.seconds() >= self._fell_at + BYEBYE_PROBE_SECONDS:
+        if before is None or now >= before:
+            return
+        calm = self._clock.seconds() - self._fell_at
+        if calm >= self._fall_pause:
+            again = min(self._fall_pause * 2, UPTIME_FALL_CEILING_SECONDS)
+            self._fall_pause = BYEBYE_PROBE_SECONDS if calm > 2 * self._fall_pause else again
             self._fell_at = self._clock.seconds()
             self.on_uptime_fell()
 

@@ -199,8 +199,11 @@ def _take_signals(reactor: Any) -> None:
 
     def end(name: str) -> None:
         _log.info("got {name}: saying goodbye", name=name)
-        with suppress(ReactorNotRunning):  # people press Ctrl-C twice; the farewell takes seconds at most
+        for number in both:  # people press Ctrl-C twice; the farewell takes seconds at most
+            signal.signal(number, signal.SIG_IGN)
+        with suppress(ReactorNotRunning):
             reactor.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    both = (signal.SIGINT, signal.SIGTERM)
+    for number in both:
         signal.signal(number, lambda number, frame: reactor.callFromThread(end, signal.Signals(number).name))

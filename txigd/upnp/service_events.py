@@ -140,9 +140,9 @@ class ServiceEvents:
             self._subscriber.rebind()
 
     def reboot(self) -> None:
-        """Time passed in which nothing was heard (F18)."""
+        """Time passed in which nothing was heard (F18): the device is given back what it may still hold."""
         if self._subscriber is not None:
-            self._subscriber.reboot()
+            self._subscriber.rebind()
 
     def verify(self) -> None:
         """Does the device still know the subscription? :attr:`state` tells what came of the question."""

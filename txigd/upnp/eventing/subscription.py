@@ -32,6 +32,7 @@ from txigd.limits import (
 from txigd.upnp.eventing import sequence
 from txigd.upnp.eventing.sequence import Count, Event, ReadState
 from txigd.upnp.eventing.subscription_facts import (
+    SUBSCRIPTION_LOST,
     Abandon,
     Close,
     Commands,
@@ -270,7 +271,7 @@ def _renewal_refused(memory: Memory, fact: Fact, now: float, chance: float) -> O
         again = replace(memory, phase="subscribed", renewals_failed=1, renew_at=now + RENEW_AGAIN_SECONDS)
         return replace(again, parked=(), spilled=False), ()
     memory, commands = _begin_when_allowed(replace(memory, phase="subscribed"), now)
-    return memory, (*commands, ReadState("the subscription was lost"))
+    return memory, (*commands, ReadState(SUBSCRIPTION_LOST))
 
 
 def _renewal_failed(memory: Memory, fact: Fact, now: float, chance: float) -> Outcome:

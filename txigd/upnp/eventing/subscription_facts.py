@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from txigd.upnp.eventing.gena import Grant
 from txigd.upnp.eventing.sequence import Deliver, ReadState
+
+SUBSCRIPTION_LOST: Final = "the subscription was lost"  # a reason to read: the device forgot us, it may have restarted
 
 # -- facts -------------------------------------------------------------------------------------------------------------
 
@@ -62,7 +65,7 @@ class Rebooted:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Our own address changed (F14): the old callback cannot be reached, but the device may still hold it."""
+    """Our own address changed (F14), or we slept (F18): the subscription is of no use; the device may still hold it."""
 
 
 @dataclass(frozen=True, slots=True)
