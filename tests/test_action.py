@@ -637,6 +637,19 @@ class ProxyTests(SynchronousTestCase):
         )
         self.successResultOf(self.proxy(good("AddIt"), offered=odd).call("AddIt", NewPort=5))
 
+    def test_arguments_named_like_our_keywords_come_in_a_mapping(self) -> None:
+        words = {"seconds": "3", "due": "now", "action": "x", "self": "y", "arguments": "z"}
+        odd = table(Action(name="Wait", inputs=tuple(Argument(name, "Gone") for name in words), outputs=()))
+        proxy = self.proxy(good("Wait"), good("Wait"), offered=odd)
+        self.successResultOf(proxy.call("Wait", words, seconds=2.5))
+        self.assertEqual((words, 2.5), (self.sent(), self.exchange.asked[0]["seconds"]))
+        some = {"seconds": "3", "due": "now"}
+        others: dict[str, Any] = {name: text for name, text in words.items() if name not in some}
+        self.successResultOf(proxy.call("Wait", some, **others))
+        self.assertEqual(words, self.sent())
+        failed = self.failureResultOf(proxy.call("Wait", words, action="x"), InvalidArgument)
+        self.assertIn("given twice: action", str(failed.value))
+
     def test_a_range_holds_for_every_kind_of_number(self) -> None:
         for kind, low, high, step, good_ones, bad_ones in (
             ("fixed.14.4", 1.5, 2.5, None, (Decimal("1.5"), Decimal("2.5"), 2), (Decimal("9.5"), Decimal("1.4"), 1)),

@@ -20,6 +20,7 @@ from txigd.cli import arguments
 from txigd.cli.device_commands import DEVICE_COMMANDS, jsonable, word
 from txigd.cli.device_tree import description_data, description_lines
 from txigd.testing import SimulatedGateway
+from txigd.upnp.control import soap
 from txigd.upnp.description import device
 from txigd.upnp.url import parse
 
@@ -254,6 +255,21 @@ class CommandTests(TestCase):
         posted = [line for line in light.lines() if line == "SetTarget"]
         self.assertEqual(posted, [], "nothing wrong was sent")
 
+    async def test_call_with_arguments_named_like_our_own_words(self) -> None:
+        words = ("seconds", "due", "action", "self", "arguments")
+        taken = "".join(
+            f"<argument><name>{name}</name><direction>in</direction><relatedStateVariable>Target"
+            "</relatedStateVariable></argument>"
+            for name in words
+        )
+        action = f"<action><name>Wait</name><argumentList>{taken}</argumentList></action><action>"
+        scpd = (SAMPLES / "intro-binarylight-scpd.xml").read_bytes()
+        light = self.light(scpd=scpd.replace(b"<action>", action.encode(), 1))
+        given = [f"{name}=1" for name in words]
+        await self.refused("error 401", 1, "call", light.location, "SwitchPower", "Wait", *given)
+        (sent,) = [one.body for one in light.device.received if one.action == "Wait"]
+        self.assertEqual(soap.read_request(sent)[2], dict.fromkeys(words, "1"))
+
     async def test_subscribe(self) -> None:
         light = self.light()
         child = Child(self, [*TXIGD, "subscribe", light.location, "SwitchPower"])
@@ -339,6 +355,30 @@ class CommandTests(TestCase):
         capabilities = next(value for name, value in data["capabilities"].items() if name.startswith("WANIPConn"))
         self.assertEqual(capabilities["GetStatusInfo"], "works")
         self.assertEqual(gateway.subscribers, ())
+
+    async def test_Q074_Q076_status_v_keeps_equal_services_apart(self) -> None:
+        gateway = await self.gateway(quirks={"Q074", "Q076"})
+        gateway.set_fault("SUBSCRIBE", 412)
+        words = ("status", "--link", "lo", "--gateway", gateway.location, "-v")
+        child = Child(self, [*TXIGD, *words])
+        self.assertEqual(await child.end(), 0, child.err)
+        told = [line[18:].strip() for line in child.out.splitlines()]
+        self.assertEqual(len(set(told)), len(told), "no two lines are equal")
+        for line in (
+            "WANIPConnection:2 (0.0.1): Connected",
+            "WANCommonInterfaceConfig:1 (1.0): 10 not tried",
+            "WANIPConnection:2 (1.0.1): refused",
+            "Layer3Forwarding:1: SUBSCRIBE answered with HTTP status 412",
+            "WANIPConnection:2 (1.0.1): SUBSCRIBE answered with HTTP status 412",
+        ):
+            self.assertIn(line, told)
+        self.assertIn("\n                    WANIPConnection:2 (1.0.1) not used: rank 2", child.out)
+        as_json = Child(self, [*TXIGD, *words, "--json"])
+        self.assertEqual(await as_json.end(), 0, as_json.err)
+        data = json.loads(as_json.out)
+        self.assertEqual(len(data["capabilities"]), len(data["services"]))
+        self.assertEqual(data["capabilities"]["WANIPConnection:2 (0.0.1)"]["GetStatusInfo"], "works")
+        self.assertLessEqual(data["eventing"].keys(), data["capabilities"].keys())
 
 
 def _services(told: dict[str, Any]) -> list[dict[str, Any]]:

@@ -42,3 +42,34 @@ class InterruptTests(TestCase):
 
     async def test_before_the_command_runs(self):
         self.assertEqual(await self.interrupted("SIGINT", "main.parse", 130), "")
+
+
+# A command with a fault of its own.
+FAULTY = """
+import sys
+from txigd.cli import commands, main
+async def faulty(*arguments):
+    raise TypeError("what nobody" + chr(10) + "thought of")
+commands.COMMANDS["ip"] = faulty
+main.script()
+"""
+
+
+class FaultTests(TestCase):
+    """What nobody thought of is one line as well."""
+
+    timeout = 60
+
+    async def faulty(self, *words: str) -> str:
+        child = Child(self, [sys.executable, "-c", FAULTY, "ip", *words])
+        self.assertEqual(await child.end(20), 1, child.out + child.err)
+        self.assertEqual(child.out, "")
+        return child.err
+
+    async def test_one_line_and_no_traceback(self):
+        line = await self.faulty()
+        self.assertRegex(line, r"^txigd ip: a fault of txigd itself: TypeError: what nobody.thought of; .*-vv.*\n$")
+        self.assertEqual(line.count("\n"), 1)
+
+    async def test_the_place_for_those_who_ask(self):
+        self.assertIn("in faulty", await self.faulty("-vv"))

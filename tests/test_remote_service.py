@@ -248,6 +248,18 @@ class DescriptionTests(MemoryCase):
         flag = signature.Parameter("F", StateVariable("F", "boolean"))
         self.assertEqual([flag.value_of(word) for word in ("1", "false", "yes", "on")], [True, False, True, "on"])
 
+    def test_arguments_by_keyword_or_in_a_mapping(self) -> None:
+        words = ("seconds", "due", "action", "self")
+        taken = "".join(f"<argument><name>{word}</name><direction>in</direction></argument>" for word in words)
+        actions = f"<action><name>Wait</name><argumentList>{taken}</argumentList></action>"
+        self.web.pages["/s.xml"] = scpd(variable("A", "ui2"), actions=actions)
+        given = dict.fromkeys(words, "1")
+        self.successResultOf(self.service.call("Wait", given, seconds=3.0))
+        self.assertEqual(self.web.arguments, given)
+        more: dict[str, Any] = {"due": "2", "action": "2", "self": "2"}
+        self.successResultOf(self.service.call("Wait", {"seconds": "1"}, **more))
+        self.assertEqual(self.web.arguments, {"seconds": "1", **more})
+
     def test_described_again_nothing_that_was_learned_holds(self) -> None:
         self.web.pages["/s.xml"] = scpd(variable("A", "ui2"), actions="<action><name>Do</name></action>")
         self.successResultOf(self.service.call("Do"))
@@ -292,6 +304,18 @@ class ServiceTests(MemoryCase):
             error = self.assertRaises(NoService, made.service, name)
         self.assertIn("Sample has no service", str(error))
         self.assertIn("it has Sample:1, Other:3", str(error))
+
+    def test_Q074_by_the_place_in_the_tree(self) -> None:
+        same = [service_entry(SAMPLE, f"/{n}", "urn:upnp-org:serviceId:Same") for n in range(2)]
+        made = self.make(document(*same, service_entry(IGD, "/w")))
+        first, second, other = made.services
+        self.assertEqual(list(made.labels.values()), ["Sample:1 (0)", "Sample:1 (1)", "WANCommonInterfaceConfig:1"])
+        self.assertEqual([made.service(place) for place in ("0", " 1 ", "2")], [first, second, other])
+        self.assertRaises(NoService, made.service, "3")
+        self.assertEqual(made.services_named("Sample"), (first, second))
+        self.assertEqual(made.services_named("same"), (first, second))
+        self.assertEqual(made.services_named("1"), (second,))
+        self.assertRaises(NoService, made.services_named, "Nothing")
 
     def test_Q197_services_of_all_trees_of_one_device(self) -> None:
         """The habit of Fritz!Box: igddesc.xml and igd2desc.xml under one UDN."""

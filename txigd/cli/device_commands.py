@@ -113,7 +113,7 @@ async def call(reactor: Any, options: argparse.Namespace, report: Report) -> int
             told: Mapping[str, Any] = await _query(service, options)
         else:
             signature = await _signature(service, options.action)
-            told = await service.call(signature.name, seconds=options.timeout, **_values(signature, options.arguments))
+            told = await service.call(signature.name, _values(signature, options.arguments), seconds=options.timeout)
     shown = "\n".join(clean(f"{name}={word(value)}") for name, value in told.items())
     report.value({name: jsonable(value) for name, value in told.items()}, shown or f"{options.action}: done")
     return 0

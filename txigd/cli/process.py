@@ -11,13 +11,17 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
+from twisted.logger import LogLevel
 
+from txigd import log
 from txigd.cli.arguments import INTERRUPTED_STATUS, USAGE_STATUS
 from txigd.cli.commands import COMMANDS
 from txigd.cli.next_steps import after, after_no_gateway
 from txigd.cli.report import Report, start_logging
 from txigd.errors import AddressingError, InvalidArgument, NoGateway, TxigdError
 from txigd.upnp.addressing import links
+
+_log = log.logger("txigd.cli")
 
 
 class Process:
@@ -74,6 +78,10 @@ class Process:
             return INTERRUPTED_STATUS
         except TxigdError as error:
             return report.failed(after(error, url=getattr(options, "url", None)))
+        except Exception as error:
+            _log.failure("a fault of txigd itself", level=LogLevel.debug)
+            said = f"a fault of txigd itself: {type(error).__name__}: {error}"
+            return report.failed(f"{said}; please report it with what the same command says with -vv")
 
 
 def _listening(reactor: Any) -> Deferred[None]:

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from txigd.errors import ActionNotOffered
 from txigd.limits import HTTP_TOTAL_SECONDS
 from txigd.upnp.control.action import Capability, ServiceProxy
+from txigd.upnp.control.arguments import collected
 from txigd.upnp.description.device import Service
 from txigd.upnp.description.fetch import fetch_service
 from txigd.upnp.description.service import ServiceDescription, StateVariable
@@ -144,25 +145,34 @@ class RemoteService:
 
     # -- control -------------------------------------------------------------------------------------------------------
     def call(
-        self, action: str, /, *, seconds: float = HTTP_TOTAL_SECONDS, **arguments: object
+        self,
+        action: str,
+        arguments: Mapping[str, object] | None = None,
+        /,
+        *,
+        seconds: float = HTTP_TOTAL_SECONDS,
+        **named: object,
     ) -> Deferred[dict[str, Any]]:
         """Invoke an action, in-arguments checked before anything is sent.
 
         :param action: its name, in any case.
+        :param arguments: in-arguments by name in any case, as Python values of their types, see
+            :mod:`txigd.upnp.description.datatypes`. They may be given by keyword as well, in ``named``, but for one
+            that is called ``seconds``: ``call("Wait", {"seconds": 3})``.
         :param seconds: budget of the call, from its turn: one call at a time goes to a device.
-        :param arguments: every in-argument by its name in any case, as a Python value of its type, see
-            :mod:`txigd.upnp.description.datatypes`.
         :return: a cancellable Deferred of the out-arguments by name. It fails with
             :class:`~txigd.errors.InvalidArgument` (names, type, range or list), with
             :class:`~txigd.errors.ActionNotOffered`, with :class:`~txigd.errors.ActionError` for what the device
             refuses, or with an :class:`~txigd.errors.ExchangeError`.
         """
-        return Deferred.fromCoroutine(self._call(action, seconds, arguments))
+        return Deferred.fromCoroutine(self._call(action, seconds, arguments, named))
 
-    async def _call(self, action: str, seconds: float, arguments: dict[str, object]) -> dict[str, Any]:
+    async def _call(
+        self, action: str, seconds: float, arguments: Mapping[str, object] | None, named: Mapping[str, object]
+    ) -> dict[str, Any]:
         if await self.description() is None:
             raise ActionNotOffered(f"{self.name} has no description that can be read, so its actions are not known")
-        return await self.proxy.call(action, seconds=seconds, due=None, **arguments)
+        return await self.proxy.call(action, collected(arguments, named, action), seconds=seconds)
 
     def query(self, variable: str, *, seconds: float = HTTP_TOTAL_SECONDS) -> Deferred[Any]:
         """Ask for one state variable (QueryStateVariable, deprecated since 2003; few devices answer).

@@ -27,7 +27,7 @@ from txigd.errors import (
 from txigd.interfaces import IExchange
 from txigd.limits import CALL_HASTY_SECONDS, HTTP_TOTAL_SECONDS, LARGE_REPLIES, ROUTES, SCPD_ACTIONS, SOAP_OCTETS
 from txigd.upnp.control import soap
-from txigd.upnp.control.arguments import action_named, decode, encode
+from txigd.upnp.control.arguments import action_named, collected, decode, encode
 from txigd.upnp.control.turns import Turns
 from txigd.upnp.description import datatypes
 from txigd.upnp.description.device import Service
@@ -246,27 +246,40 @@ class ServiceProxy:
         return MappingProxyType(self._capabilities)
 
     def call(
-        self, action: str, /, *, seconds: float = HTTP_TOTAL_SECONDS, due: float | None = None, **arguments: object
+        self,
+        action: str,
+        arguments: Mapping[str, object] | None = None,
+        /,
+        *,
+        seconds: float = HTTP_TOTAL_SECONDS,
+        due: float | None = None,
+        **named: object,
     ) -> Deferred[dict[str, Any]]:
         """Invoke an action.
 
         :param action: the name in the service's description.
+        :param arguments: in-arguments by their wire names in any case, as Python values of their data types. What is
+            not in here is given by keyword, in ``named``; only here can one be called ``seconds`` or ``due``.
         :param seconds: budget as in :meth:`Caller.call`.
         :param due: by when it should be done, as in :meth:`Caller.call`.
-        :param arguments: every in-argument by its wire name in any case, as Python values of its data type.
         :return: fires with the out-arguments by wire name; a value that cannot be read as its data type is the text
             itself, one that the device left out is absent (Q110). Fails with
             :class:`~txigd.errors.ActionNotOffered` where the description has no such action,
             :class:`~txigd.errors.InvalidArgument` before anything is sent, or as :meth:`Caller.call` does.
         """
-        return Deferred.fromCoroutine(self._call(action, seconds, due, arguments))
+        return Deferred.fromCoroutine(self._call(action, seconds, due, arguments, named))
 
     async def _call(
-        self, name: str, seconds: float, due: float | None, arguments: Mapping[str, object]
+        self,
+        name: str,
+        seconds: float,
+        due: float | None,
+        arguments: Mapping[str, object] | None,
+        named: Mapping[str, object],
     ) -> dict[str, Any]:
         action = self._action(name)
         assert self.table is not None
-        table, texts = self.table, encode(self.table, action, arguments)
+        table, texts = self.table, encode(self.table, action, collected(arguments, named, name))
         try:
             answer = await self.caller.call(
                 self.service,

@@ -24,6 +24,17 @@ def action_named(table: ServiceDescription | None, name: str) -> Action | None:
     return actions.get(name) or next((one for key, one in actions.items() if key.lower() == name.lower()), None)
 
 
+def collected(given: Mapping[str, object] | None, named: Mapping[str, object], action: str) -> dict[str, object]:
+    """In-arguments given in a mapping and by keyword, together.
+
+    :raises InvalidArgument: for one that is given both ways.
+    """
+    both = {**(given or {}), **named}
+    if len(both) != len(given or {}) + len(named):
+        raise InvalidArgument(f"{action}: given twice: {', '.join(sorted(named.keys() & (given or {}).keys()))}")
+    return both
+
+
 def encode(table: ServiceDescription, action: Action, given: Mapping[str, object]) -> list[tuple[str, str]]:
     """All in-arguments as wire names and texts, in the order of the table (Q096, Q100).
 
