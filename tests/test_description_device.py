@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -326,6 +327,22 @@ class TreeTests(SynchronousTestCase):
         found = device.parse(described(service("/1") + service("/2")), LOCATION).root.services
         self.assertEqual(found[0].service_id, found[1].service_id)
         self.assertNotEqual((found[0].udn, found[0].path), (found[1].udn, found[1].path))
+
+    def test_Q074_Q076_labels_that_no_two_services_have(self):
+        twice = "<serviceList>" + service("/1", service_type=f"{WANIP[:-1]}2") + "</serviceList>"
+        devices = f"<deviceList>{embedded(twice, 'uuid:a')}{embedded(twice, 'uuid:b')}</deviceList>"
+        found = list(device.parse(described(service(), devices=devices), LOCATION).root.all_services())
+        self.assertEqual([one.place for one in found], ["0", "0.0", "1.0"])
+        self.assertEqual(
+            list(device.labels(found).values()),
+            ["WANIPConnection:1", "WANIPConnection:2 (0.0)", "WANIPConnection:2 (1.0)"],
+        )
+        for other, said in (
+            (replace(found[0], udn="uuid:z"), "WANIPConnection:1 (0 of uuid:z)"),
+            (replace(found[0], service_id="b"), "WANIPConnection:1 (0 of uuid:1, b)"),
+        ):
+            told = list(device.labels([found[0], other]).values())
+            self.assertEqual((told[1], len(set(told))), (said, 2))
 
     def test_Q075_lists_repeated_nested_or_missing(self):
         devices = (

@@ -23,6 +23,7 @@ from txigd.igd.tables import known_table
 from txigd.interfaces import IWANObserver
 from txigd.limits import CONFIRM_SECONDS, INITIAL_EVENT_SECONDS, RECHECK_SECONDS
 from txigd.testing import SimulatedGateway
+from txigd.testing.tree import Tree
 from txigd.upnp.description import device
 from txigd.upnp.eventing.gena import Envelope
 from txigd.upnp.remote_device import RemoteDevice
@@ -163,6 +164,19 @@ class EventTests(GatewayTestCase):
         )
         self.assertEqual(set(self.gateway.eventing.values()), {"subscribed"})
         self.assertEqual(self.lan.count("SUBSCRIBE"), 3)
+
+    def test_Q074_Q076_equal_services_are_called_by_their_places(self) -> None:
+        self.router.state.tree = Tree(version=2, udn=self.router.udn, friendly_name="Router", connection="IP", wans=2)
+        self.gateway = self.make()
+        self.open()
+        told = self.gateway.eventing
+        self.assertIn("Layer3Forwarding:1", told)
+        self.assertEqual(len(told), 5)
+        for name in ("WANCommonInterfaceConfig:1 (0.0)", "WANCommonInterfaceConfig:1 (1.0)"):
+            self.assertIn(name, told)
+        self.assertLessEqual(told.keys(), set(self.gateway.device.labels.values()))
+        self.open()
+        self.assertEqual((self.gateway.eventing, self.lan.count("SUBSCRIBE")), (told, 5), "the same again")
 
     def test_without_events(self) -> None:
         self.gateway = self.make(events=False)

@@ -109,6 +109,15 @@ class CaptureTests(Case):
         self.assertIn("in use", report.view.ranking[0])
         self.assertEqual(report.model, "txigd Simulated gateway 2")
 
+    async def test_Q074_Q076_what_each_of_two_equal_services_can(self) -> None:
+        gateway = await self.simulated(quirks={"Q074", "Q076"})
+        report = await self.captured(gateway.location)
+        told = [name for name in report.view.capabilities if name.endswith(" GetStatusInfo")]
+        self.assertEqual(told, [f"WANIPConnection:2 ({place}) GetStatusInfo" for place in ("0.0.1", "1.0.1")])
+        lines = [one for one in report.view.ranking if one.startswith("connection ")]
+        self.assertEqual(len(set(lines)), 2, lines)
+        self.assertEqual(from_text(to_text(report)).view, report.view)
+
     async def test_nothing_private_is_in_the_file(self) -> None:
         gateway = await self.simulated(udn="uuid:8c80f73f-4ba0-45fa-835d-0090a277777b", ssdp=True)
         gateway.add_foreign_mapping("TCP", 4711, description="annas game", remote_host="85.1.2.3")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from twisted.internet import defer
@@ -22,12 +22,14 @@ from txigd.cli.report import Report, printable
 from txigd.cli.session import MAP_SECONDS, Printer, control_point, interrupted, mapping_state, pause
 from txigd.cli.subscription import subscribe
 from txigd.errors import ActionError, InvalidArgument, MappingError, Stopped
+from txigd.igd.connection import Connection
 from txigd.igd.control_point import ControlPoint, host_id
 from txigd.igd.gateway import Gateway
 from txigd.igd.lease_facts import MappingStatus
 from txigd.igd.mapping import TAG_PREFIX, PortMapping, PortMappingEntry, is_ours
 from txigd.limits import LEASE_SECONDS
 from txigd.upnp import addressing
+from txigd.upnp.description.device import Service
 
 
 async def discover(reactor: Any, options: argparse.Namespace, report: Report) -> int:
@@ -62,18 +64,19 @@ async def status(reactor: Any, options: argparse.Namespace, report: Report) -> i
         gateway = await point.gateway(options.timeout)
         told = await explanation(reactor, point, gateway) if options.verbose else {}
         data = summary(point, gateway) | told
+        called = gateway.device.labels
         data["services"] = [
-            {"service": f"{s.name}:{s.version}", "control": str(s.control_url or ""), "events": str(s.event_url or "")}
+            {"service": called[s], "control": str(s.control_url or ""), "events": str(s.event_url or "")}
             for s in gateway.services
         ]
-        data["connections"] = [connection.name for connection in gateway.wan.connections]
-        state = gateway.wan.status
+        data["connections"] = [_called(called, connection) for connection in gateway.wan.connections]
+        state, connection = gateway.wan.status, _called(called, gateway.wan.connection)
     lines = [
         ("gateway", f"{data['name']} ({data['model']})"),
         ("location", data["location"]),
         ("default route", "yes" if data["next_hop"] else "no"),
         ("our address", data["local_address"]),
-        ("connection", f"{state.service}: {state.connection_status or 'not told'}"),
+        ("connection", f"{connection}: {state.connection_status or 'not told'}"),
         ("external address", f"{state.external_ip or 'none'} ({state.address_class.value})"),
         ("up for", f"{state.uptime_seconds} s" if state.uptime_seconds is not None else "not told"),
     ]
@@ -84,6 +87,10 @@ async def status(reactor: Any, options: argparse.Namespace, report: Report) -> i
     # what explains is longer than a line of the log may be
     report.value(data, "\n".join(f"{name + ':' if name else '':18}{printable(text, 4096)}" for name, text in lines))
     return 0
+
+
+def _called(labels: Mapping[Service, str], connection: Connection) -> str:
+    return labels.get(connection.proxy.service, connection.name)
 
 
 async def ip(reactor: Any, options: argparse.Namespace, report: Report) -> int:

@@ -28,14 +28,14 @@ async def explanation(reactor: Any, point: ControlPoint, gateway: Gateway) -> di
     """
     reading = await _traffic(reactor, gateway)
     await _settled(reactor, gateway)
+    called, services = gateway.device.labels, gateway.device.services
     return {
         "ranking": list(ranking(point)),
-        "capabilities": {
-            f"{remote.name} {remote.service.service_id}".strip(): dict(remote.capabilities)
-            for remote in gateway.device.services
-        },
+        "capabilities": {called[remote.service]: dict(remote.capabilities) for remote in services},
         "eventing": gateway.eventing,
-        "event_problems": [problem for remote in gateway.device.services for problem in remote.problems],
+        "event_problems": [
+            f"{called[remote.service]}: {problem}" for remote in services for problem in remote.problems
+        ],
         "traffic": reading,
         "line": await _line(gateway),
     }
@@ -86,7 +86,7 @@ def lines(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for service, actions in told["capabilities"].items():
         words = [f"{action} {state}" for action, state in actions.items() if state != "unknown"]
         untried = len(actions) - len(words)
-        yield (margin, f"{service.partition(' ')[0]}: {', '.join([*words, f'{untried} not tried'])}")
+        yield (margin, f"{service}: {', '.join([*words, f'{untried} not tried'])}")
         margin = ""
     margin = "events"
     for service, state in told["eventing"].items():

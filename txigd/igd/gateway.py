@@ -87,8 +87,8 @@ class Gateway:
         self.pinholes = Pinholes(clock, books=self._books, random=random)
         self.firewall = firewall
         self._firewall_events = FirewallEvents(self.pinholes, firewall) if firewall is not None and events else None
-        self._observed: dict[str, tuple[RemoteService, Callable[[], None]]] = {}
-        self._last: dict[str, dict[str, Any]] = {}
+        self._observed: dict[RemoteService, Callable[[], None]] = {}
+        self._last: dict[RemoteService, dict[str, Any]] = {}
         self._recheck: IDelayedCall | None = None
         self._traffic: TrafficMeter | None = None
         self.openings_failed = 0
@@ -134,8 +134,11 @@ class Gateway:
 
     @property
     def eventing(self) -> dict[str, str]:
-        """State of the event subscription of each service: subscribing, subscribed, refused, failed or stopped."""
-        told = {name: remote.eventing for name, (remote, _) in self._observed.items()}
+        """State of the event subscription of each service: subscribing, subscribed, refused, failed or stopped.
+
+        The services are called as in :attr:`txigd.upnp.remote_device.RemoteDevice.labels`.
+        """
+        told = {self._label(remote): remote.eventing for remote in self._observed}
         return told if self._firewall_events is None else {**told, **self._firewall_events.eventing}
 
     # -- what it does --------------------------------------------------------------------------------------------------
@@ -246,7 +249,7 @@ class Gateway:
         """Its uptime fell, so it may have lost its state without a word."""
         self._look_at_table()
         self.pinholes.recheck()
-        for remote, _ in self._observed.values():
+        for remote in self._observed:
             remote.verify_events()
 
     def lost(self, reason: str) -> None:
@@ -310,8 +313,11 @@ class Gateway:
             self._recheck.cancel()
         observed, self._observed = self._observed, {}
         self._last.clear()
-        for _, forget in observed.values():
+        for forget in observed.values():
             forget()
+
+    def _label(self, remote: RemoteService) -> str:
+        return self.device.labels.get(remote.service, remote.name)
 
     async def _default(self, services: list[Service]) -> int:
         try:
@@ -343,37 +349,33 @@ class Gateway:
         for remote in self._own_services() if self._events else ():
             if remote.service.name not in _EVENTED or remote.service.event_url is None:
                 continue
-            key = remote.name
-            if key in self._observed:
-                key = f"{key} ({'.'.join(map(str, remote.service.path))})"
-            if former.get(key, (None, None))[0] is remote:
-                self._observed[key] = former.pop(key)
+            if remote in former:
+                self._observed[remote] = former.pop(remote)
                 continue
-            forget = remote.observe_events(
-                functools.partial(self._evented, key),
+            self._observed[remote] = remote.observe_events(
+                functools.partial(self._evented, remote),
                 on_missed=self._missed,
-                on_state=functools.partial(self._subscription, key),
+                on_state=functools.partial(self._subscription, remote),
             )
-            self._observed[key] = (remote, forget)
-        for _, forget in former.values():
+        for forget in former.values():
             forget()
 
     def _missed(self, reason: str) -> None:
         """Events were lost; and a gateway that forgot a subscription may have forgotten all else (F04)."""
         self.verify() if reason == SUBSCRIPTION_LOST else self.wan.hint()
 
-    def _subscription(self, key: str, state: str) -> None:
+    def _subscription(self, remote: RemoteService, state: str) -> None:
         if state in ("refused", "failed"):
-            _log.info("no events of {service} ({state}): polling instead", service=key, state=state)
+            _log.info("no events of {service} ({state}): polling instead", service=self._label(remote), state=state)
         else:
-            _log.debug("events of {service}: {state}", service=key, state=state)
+            _log.debug("events of {service}: {state}", service=self._label(remote), state=state)
 
-    def _evented(self, key: str, event: Event) -> None:
+    def _evented(self, remote: RemoteService, event: Event) -> None:
         """Every event is a hint: the WAN state is read back, and our mappings when the table changed."""
         values = event.values
-        last = self._last.get(key, {})
+        last = self._last.get(remote, {})
         changed = {name for name, value in values.items() if last.get(name) != value}
-        self._last[key] = {**last, **values}
+        self._last[remote] = {**last, **values}
         if self._traffic is not None and "PhysicalLinkStatus" in changed:
             self._traffic.link_changed()
         if values.keys() - set(_TABLE_VARIABLES):

@@ -91,12 +91,13 @@ def _candidate(point: ControlPoint, gateway: Gateway, more: tuple[str, ...]) -> 
 
 def _connections(gateway: Gateway) -> tuple[ConnectionFacts, ...]:
     live = gateway.wan.connection if gateway.wan.connections else None
+    called = gateway.device.labels
     found = []
     for connection, reading in zip(gateway.wan.connections, gateway.wan.readings, strict=False):
         status = reading.status(Learned.READ)
         found.append(
             ConnectionFacts(
-                connection.name,
+                called.get(connection.proxy.service, connection.name),
                 connection is live,
                 rank(reading),
                 RANKS[rank(reading)],

@@ -48,7 +48,7 @@ from txigd.limits import (
 )
 from txigd.upnp import addressing, url
 from txigd.upnp.control.action import Caller, ServiceProxy
-from txigd.upnp.description.device import Description, Service
+from txigd.upnp.description.device import Description, Service, labels
 from txigd.upnp.description.fetch import fetch_description, fetch_service
 from txigd.upnp.discovery import message
 from txigd.upnp.eventing.gena import read_grant, subscribe_headers, unsubscribe_headers
@@ -184,7 +184,7 @@ class _Capture:
                     kind,
                     line(outcome),
                     "" if service is None else line(service.service_type),
-                    "" if service is None else ".".join(map(str, service.path)),
+                    "" if service is None else service.place,
                     name,
                     self._recorder.take(),
                 )
@@ -202,6 +202,7 @@ class _Capture:
 
     async def _describe_and_call(self, description: Description) -> None:
         caller = Caller(self._exchange, clock=self._reactor)
+        called = labels(description.root.all_services())
         for service in description.root.all_services():
             if not self._time_left:
                 return
@@ -213,7 +214,7 @@ class _Capture:
             await self._call_all(proxy, [name for name in known.description.actions if name.startswith("Get")])
             for action, capability in proxy.capabilities.items():
                 if len(self._capabilities) < REPORT_WORDS:
-                    self._capabilities[line(f"{service.name}:{service.version} {action}")] = capability
+                    self._capabilities[line(f"{called[service]} {action}")] = capability
 
     async def _call_all(self, proxy: ServiceProxy, names: list[str]) -> None:
         silences = 0
@@ -263,7 +264,7 @@ class _Capture:
         sids: list[tuple[Service, str]] = []
         try:
             for service in services:
-                path = ".".join(map(str, service.path))
+                path = service.place
                 waiting.add(path)
                 sid = await self._step("subscribe", self._subscribe(service, ear.url(path)), service)
                 if sid is None:

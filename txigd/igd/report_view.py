@@ -35,7 +35,8 @@ def ranking(point: ControlPoint) -> list[str]:
         lines.append(f"gateway {gateway.friendly_name!r} at {at}, {routed}, {used}: {gateway.wan.status}")
         for connection in gateway.wan.connections:
             live = "live" if connection is gateway.wan.connection else "idle"
-            lines.append(f"connection {connection.name} of {gateway.friendly_name!r}: {live}")
+            name = gateway.device.labels.get(connection.proxy.service, connection.name)
+            lines.append(f"connection {name} of {gateway.friendly_name!r}: {live}")
     return [*lines, *(f"gateway at {host}: {declined(point, host)}" for host in point.declined_hosts)]
 
 

@@ -14,7 +14,7 @@ from txigd.errors import ConnectFailed, InvalidArgument, NoService
 from txigd.interfaces import IExchange
 from txigd.limits import LOCATIONS_PER_DEVICE
 from txigd.upnp.control.action import Caller, ServiceProxy
-from txigd.upnp.description.device import Description, Service
+from txigd.upnp.description.device import Description, Service, labels
 from txigd.upnp.description.service import ServiceDescription
 from txigd.upnp.discovery.sighting import Sighting
 from txigd.upnp.eventing.callback import CallbackServer
@@ -103,19 +103,35 @@ class RemoteDevice:
         """All services of all its trees; one that several trees have, as the description in use has it."""
         return self._services
 
+    @property
+    def labels(self) -> dict[Service, str]:
+        """How each service is called so that no two are called alike, see
+        :func:`txigd.upnp.description.device.labels`.
+        """
+        return labels(remote.service for remote in self._services)
+
     def service(self, name: str) -> RemoteService:
         """A service by its type, its id, or just its name, with or without the version: ``SwitchPower``.
 
-        The first of several; their ids tell them apart. A higher version than asked for serves as well, since it has
-        all of the lower one (UDA 1.0 section 2.1).
+        The first of several, see :meth:`services_named`. Their ids tell them apart, or else (Q074) their places in the
+        tree, ``1.0.1``, which are names as well. A higher version than asked for serves as well, since it has all of
+        the lower one (UDA 1.0 section 2.1).
 
         :raises NoService: where there is none; the text names those that there are.
         """
+        return self.services_named(name)[0]
+
+    def services_named(self, name: str) -> tuple[RemoteService, ...]:
+        """All services that a name fits equally well, in the order of the description; never none.
+
+        :param name: as for :meth:`service`.
+        :raises NoService: as :meth:`service` does.
+        """
         wanted = name.strip().lower()
         for fits in (_has_name, _has_newer_type):
-            for service in self._services:
-                if fits(service.service, wanted):
-                    return service
+            found = tuple(one for one in self._services if fits(one.service, wanted))
+            if found:
+                return found
         there = ", ".join(dict.fromkeys(service.name for service in self._services)) or "none"
         raise NoService(f"{self.description.root.friendly_name or self.host} has no service {name!r}; it has {there}")
 
@@ -267,7 +283,13 @@ def _place(service: Service) -> tuple[object, ...]:
 
 
 def _has_name(service: Service, wanted: str) -> bool:
-    names = (service.service_type, service.service_id, service.name, f"{service.name}:{service.version}")
+    names = (
+        service.service_type,
+        service.service_id,
+        service.name,
+        f"{service.name}:{service.version}",
+        service.place,
+    )
     return wanted in map(str.lower, names)
 
 

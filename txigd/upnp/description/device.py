@@ -8,7 +8,8 @@ section 6, quirks Q055, Q061-Q077, Q081, Q088, fault F26.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from txigd.errors import BadURL, DescriptionError
@@ -69,6 +70,11 @@ class Service:
         """The version inside serviceType; not to be trusted (Q071)."""
         return int(self.service_type.split(":")[4])
 
+    @property
+    def place(self) -> str:
+        """``path`` as it is written: ``1.0.1``."""
+        return ".".join(map(str, self.path))
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -121,6 +127,26 @@ class Description:
     config_id: int | None = None
     problems: tuple[str, ...] = ()
     base: DeviceURL | None = None
+
+
+def labels(services: Iterable[Service]) -> dict[Service, str]:
+    """A name for each of these that none of the others has (Q074, Q076).
+
+    ``WANIPConnection:2``; where several are called so ``WANIPConnection:2 (1.0.1)``, by their places in the tree; and
+    where several trees have one there, by the UDN and then by the id as well.
+    """
+    made = {one: f"{one.name}:{one.version}" for one in services}
+    for written in _APART:
+        often = Counter(made.values())
+        made = {one: written(one) if often[label] > 1 else label for one, label in made.items()}
+    return made
+
+
+_APART: tuple[Callable[[Service], str], ...] = (
+    lambda one: f"{one.name}:{one.version} ({one.place})",
+    lambda one: f"{one.name}:{one.version} ({one.place} of {one.udn})",
+    lambda one: f"{one.name}:{one.version} ({one.place} of {one.udn}, {one.service_id})",
+)
 
 
 def parse(document: bytes, location: DeviceURL, *, use_base: bool = True) -> Description:
