@@ -68,6 +68,7 @@ class UsageTests(SynchronousTestCase):
             ("watch --poll 0", "--poll"),
             ("simulate --port 70000", "--port: '70000': ports go from 1 to 65535"),
             ("simulate --igd 3", "--igd"),
+            ("simulate --medium smoke", "--medium"),
             ("simulate --external-ip router", "write an IPv4 address"),
             ("status --time 3", "--time"),
         ]
@@ -433,6 +434,23 @@ class SimulateTests(TestCase):
         asked = Child(self, [*TXIGD, "status", "--link", "lo", "--gateway", location, "--json"])
         self.assertEqual(await asked.end(), 0, asked.err)
         self.assertEqual(json.loads(asked.out)["model"], "Linksys Inc. WRT54G v2.02.2")
+        child.signal("INT")
+        self.assertEqual(await child.end(5), 0)
+
+    async def test_a_line_of_another_medium_and_a_lan(self):
+        child = Child(self, [*TXIGD, "simulate", "--medium", "DSL", "--lan-device", "--json"])
+        await child.says("\n")
+        location = json.loads(child.out)["location"]
+        for service, action, words in (
+            ("WANDSLLinkConfig", "SetDestinationAddress", ["NewDestinationAddress=PVC: 1/32"]),
+            ("WANDSLLinkConfig", "GetDestinationAddress", []),
+            ("LANHostConfigManagement", "GetDomainName", []),
+        ):
+            asked = Child(self, [*TXIGD, "call", location, service, action, *words])
+            self.assertEqual(await asked.end(), 0, asked.err)
+            self.assertIn(
+                {"GetDestinationAddress": "PVC: 1/32", "GetDomainName": "home.arpa"}.get(action, ""), asked.out
+            )
         child.signal("INT")
         self.assertEqual(await child.end(5), 0)
 

@@ -237,6 +237,7 @@ DROP_REASONS: Final = 64  # distinct counter keys fed by the network
 # -- simulated gateway (txigd.testing) ------------------------------------------------------------------------------
 SIMULATED_MAPPINGS: Final = 1024  # entries of its table; real ones hold 32 to a few hundred
 SIMULATED_PINHOLES: Final = 256
+SIMULATED_LAN_ADDRESSES: Final = 64  # in each list of LANHostConfigManagement; DHCP itself has room for 63
 SIMULATED_SUBSCRIBERS: Final = 256  # subscriptions of all services together; 503 beyond
 SIMULATED_EVENTS: Final = 64  # undelivered NOTIFYs per subscription; the oldest is lost first
 SIMULATED_NOTIFY_SECONDS: Final = 30.0  # UDA: an answer takes 30 s at most

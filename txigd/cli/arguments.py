@@ -162,6 +162,10 @@ def _add_simulate(commands: Any) -> None:
     simulate.add_argument("--link", default="lo", metavar="NAME", help="link to appear on (default lo)")
     simulate.add_argument("--address6", type=address6, metavar="ADDRESS", help="IPv6 address to live at as well")
     simulate.add_argument("--igd", type=int, choices=(1, 2), help="version of its device type (default 2)")
+    simulate.add_argument(
+        "--medium", choices=("DSL", "POTS", "Cable", "Ethernet"), help="have the link service of such a line"
+    )
+    simulate.add_argument("--lan-device", action="store_true", help="have a LANDevice with LANHostConfigManagement too")
     simulate.add_argument("--profile", metavar="MODEL", help="be like this model, such as wrt54g")
     simulate.add_argument(
         "--quirk", action="append", default=[], metavar="ID", help="have this habit of real gateways; may be repeated"

@@ -242,11 +242,12 @@ async def simulate(reactor: Any, options: argparse.Namespace, report: Report) ->
     if link.ipv4 is None:
         return report.failed(f"{link.name} has no IPv4 address; choose another --link", status=USAGE_STATUS)
     make = functools.partial(SimulatedGateway.profile, name=options.profile) if options.profile else SimulatedGateway
-    version = {} if options.igd is None else {"version": options.igd}
+    named = {"version": options.igd, "medium": options.medium, "lan_device": options.lan_device or None}
+    given = {name: value for name, value in named.items() if value is not None}
     try:
         gateway = make(
             reactor,
-            **version,
+            **given,
             address=str(link.ipv4),
             link=link.name,
             address6=str(options.address6 or ""),

@@ -105,7 +105,10 @@ _BOTH = (IP, PPP)
 
 @does(_BOTH, "RequestConnection", "RequestTermination", "ForceTermination")
 def _connection(state: State, call: Call) -> Outputs:
-    state.line_of(call.key).act(call.action, call.service, call.now)
+    line = state.line_of(call.key)
+    if call.action == "RequestConnection" and line.status == DISCONNECTED and not state.settings.can_dial(call.key):
+        raise call.refusal(708)
+    line.act(call.action, call.service, call.now)
     return {}
 
 
@@ -178,6 +181,8 @@ def _time(state: State, call: Call) -> Outputs:
 @does((PPP,), "ConfigureConnection")
 def _configure(state: State, call: Call) -> Outputs:
     line = state.line_of(PPP)
+    if state.settings.auto_config:
+        raise call.refusal(719)
     if line.status not in (DISCONNECTED, UNCONFIGURED):
         raise call.refusal(703)
     state.user_name = call.text("NewUserName")

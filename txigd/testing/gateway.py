@@ -64,6 +64,10 @@ class SimulatedGateway(Life):
     :param url_base: whether the description has a URLBase.
     :param check_host: whether a foreign HOST is answered 404, as by miniupnpd.
     :param extra_services: whether version 2 has its optional services too (IPv6 firewall, DeviceProtection, link).
+    :param medium: ``"DSL"``, ``"POTS"``, ``"Cable"`` or ``"Ethernet"``: what its line is; the link service of it is
+        there, in either version. Empty for Ethernet, or DSL with a PPP connection, and no link service but that of
+        ``extra_services``.
+    :param lan_device: whether it has a LANDevice, with LANHostConfigManagement.
     :param clock: tells the time and makes the timers instead of the reactor, for example a ``task.Clock``.
     :param random: source of the random delays.
     :param wans: how many WAN devices it has (Q076); the first is the one in use.
@@ -73,8 +77,8 @@ class SimulatedGateway(Life):
     :param other_port: a second TCP port, 0 for any; None for no such unless a quirk or a model needs it.
     :param quirks: ids of :data:`txigd.testing.QUIRKS`: habits of real gateways; or such of one's own making. What they
         set goes before other arguments.
-    :raises InvalidArgument: for a version, connection or quirk that there is not, for quirks that contradict each
-        other, and for an ``address6`` that is none.
+    :raises InvalidArgument: for a version, connection, medium or quirk that there is not, for quirks that contradict
+        each other, and for an ``address6`` that is none.
     """
 
     def __init__(
@@ -112,6 +116,8 @@ class SimulatedGateway(Life):
         url_base: bool = False,
         check_host: bool = True,
         extra_services: bool = True,
+        medium: str = "",
+        lan_device: bool = False,
         clock: Any = None,
         random: Random | None = None,
         wans: int = 1,
@@ -126,6 +132,7 @@ class SimulatedGateway(Life):
         shape = Shape(
             **played.over(version=version, connection=connection, wans=wans, announced_version=announced_version),
             **played.over(extra_services=extra_services, friendly_name=friendly_name, udn=udn or ""),
+            **played.over(medium=medium, lan_device=lan_device),
             **played.over(description_path=description_path, model=model or Model()),
             random_paths="random paths" in played.traits,
         )

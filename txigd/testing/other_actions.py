@@ -1,7 +1,6 @@
 """The actions of the services beside the connection services, entered in the same table. Pure.
 
-Sources: WANCommonInterfaceConfig:1, Layer3Forwarding:1, WANEthernetLinkConfig:1, WANIPv6FirewallControl:1 and the part
-of DeviceProtection:1 that miniupnpd has.
+Sources: WANCommonInterfaceConfig:1, Layer3Forwarding:1, WANEthernetLinkConfig:1 and WANIPv6FirewallControl:1.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from txigd.testing.state import State
 
 L3F: Final = "Layer3Forwarding"
 FIREWALL: Final = "WANIPv6FirewallControl"
-PROTECTION: Final = "DeviceProtection"
 PROVIDER: Final = "Simulated provider"
 OUTBOUND_TIMEOUT: Final = 200  # seconds; the upper end of what miniupnpd declares
 _UI4: Final = 1 << 32
@@ -25,7 +23,7 @@ _UI4: Final = 1 << 32
 @does((COMMON,), "GetCommonLinkProperties")
 def _link(state: State, call: Call) -> Outputs:
     return {
-        "NewWANAccessType": "DSL" if state.tree.live_service.name == PPP else "Ethernet",
+        "NewWANAccessType": state.tree.access_type,
         "NewLayer1UpstreamMaxBitRate": BIT_RATE,
         "NewLayer1DownstreamMaxBitRate": BIT_RATE,
         "NewPhysicalLinkStatus": state.link_status,
@@ -158,24 +156,3 @@ def _check_pinhole(state: State, call: Call) -> Outputs:
     if not state.pinholes.packets(call.number("UniqueID"), caller=_checked(state, call)):
         raise call.refusal(709)  # nothing was sent, so nothing can be said
     return {"IsWorking": True}
-
-
-# -- DeviceProtection -------------------------------------------------------------------------------------------------
-
-
-@does((PROTECTION,), "GetSupportedProtocols")
-def _protocols(state: State, call: Call) -> Outputs:
-    return {
-        "ProtocolList": '<SupportedProtocols xmlns="urn:schemas-upnp-org:gw:DeviceProtection">'
-        "<Introduction><Name>WPS</Name></Introduction><Login><Name>PKCS5</Name></Login></SupportedProtocols>"
-    }
-
-
-@does((PROTECTION,), "GetAssignedRoles")
-def _roles(state: State, call: Call) -> Outputs:
-    return {"RoleList": "Public"}
-
-
-@does((PROTECTION,), "SendSetupMessage")
-def _setup(state: State, call: Call) -> Outputs:
-    raise call.refusal(704)

@@ -9,7 +9,7 @@ from random import Random
 from txigd.errors import InvalidArgument
 from txigd.testing.captured import CapturedTree
 from txigd.testing.model import Model
-from txigd.testing.tree import CONNECTIONS, Tree
+from txigd.testing.tree import CONNECTIONS, MEDIA, Tree
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Shape:
 
     ``udn`` is a fresh one if empty; ``random_paths`` is whether every boot has a prefix of its own before all paths.
 
-    :raises InvalidArgument: for a version or connection that there is not.
+    :raises InvalidArgument: for a version, connection or medium that there is not.
     """
 
     version: int = 2
@@ -26,6 +26,8 @@ class Shape:
     wans: int = 1
     announced_version: int = 0
     extra_services: bool = True
+    medium: str = ""
+    lan_device: bool = False
     friendly_name: str = ""
     udn: str = ""
     model: Model = field(default_factory=Model)
@@ -37,6 +39,8 @@ class Shape:
             raise InvalidArgument(f"version {self.version!r}: there is InternetGatewayDevice 1 and 2")
         if self.connection not in CONNECTIONS:
             raise InvalidArgument(f"connection {self.connection!r}: use one of {', '.join(CONNECTIONS)}")
+        if self.medium and self.medium not in MEDIA:
+            raise InvalidArgument(f"medium {self.medium!r}: use one of {', '.join(MEDIA)}")
         self.udn = self.udn or f"uuid:{uuid.uuid4()}"
         if self.description_path:
             self.model = replace(self.model, description_path=self.description_path)
@@ -55,6 +59,8 @@ class Shape:
             wans=self.wans,
             announced_version=self.announced_version,
             extra_services=self.extra_services,
+            medium=self.medium,
+            lan_device=self.lan_device,
             friendly_name=self.friendly_name,
             udn=self.udn,
             model=self.model,

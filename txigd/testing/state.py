@@ -15,7 +15,9 @@ from txigd.testing.entry import Entry
 from txigd.testing.line import UNCONFIGURED, Line
 from txigd.testing.pinholes import PinholeTable
 from txigd.testing.rules import Rules
+from txigd.testing.settings import Settings
 from txigd.testing.table import MappingTable
+from txigd.testing.template import Value
 from txigd.testing.traffic import Traffic
 from txigd.testing.tree import Tree
 
@@ -45,6 +47,7 @@ class State:
         self.table = MappingTable(self.rules)
         self.pinholes = PinholeTable()
         self.traffic = Traffic()
+        self.settings = Settings(self.tree)
         self.idle_line = Line("0.0.0.0", status=UNCONFIGURED, unknown_address="0.0.0.0")
         self.second_line = Line("", unknown_address="0.0.0.0")
         self.default_connection = self.tree.default_connection
@@ -89,6 +92,8 @@ class State:
                 "DefaultConnectionService": self.default_connection,
                 "PhysicalLinkStatus": self.link_status,
                 "EthernetLinkStatus": self.link_status,
+                "LinkStatus": self.link_status,
+                **{n: _bit(v) for n, v in self.settings.of(service_key).items() if isinstance(v, bool)},
                 "EnabledForInternet": _bit(self.line.enabled_for_internet),
                 "NumberOfActiveConnections": _bit(self.line.is_connected),
                 "FirewallEnabled": _bit(self.pinholes.firewall_enabled),
@@ -101,6 +106,14 @@ class State:
     def link_status(self) -> str:
         """PhysicalLinkStatus."""
         return "Up" if self.line.carrier else "Down"
+
+    @property
+    def link_facts(self) -> dict[str, Value]:
+        """What the link services tell of the carrier, by state variable."""
+        return {
+            "LinkStatus": self.link_status,
+            "CableLinkConfigState": "operational" if self.line.carrier else "notReady",
+        }
 
     def advance(self, now: float) -> None:
         """Do what time does: leases run out, the line reaches its next state."""

@@ -21,6 +21,7 @@ from txigd.upnp.xml import escape
 
 DEVICE_PREFIX: Final = "urn:schemas-upnp-org:device:"
 CONNECTIONS: Final = ("IP", "PPP", "both-with-PPP-live", "both-with-IP-live")
+MEDIA: Final = ("DSL", "POTS", "Cable", "Ethernet")
 
 # service name -> (last part of control and event path, file of its SCPD, serviceId)
 _PATHS: Final = {
@@ -28,6 +29,10 @@ _PATHS: Final = {
     "DeviceProtection": ("DP", "DP.xml", "DeviceProtection1"),
     "WANCommonInterfaceConfig": ("CmnIfCfg", "WANCfg.xml", "WANCommonIFC1"),
     "WANEthernetLinkConfig": ("EthLnkC", "WANEthLC.xml", "WANEthLinkC1"),
+    "WANDSLLinkConfig": ("DSLLnkC", "WANDSLLC.xml", "WANDSLLinkC1"),
+    "WANCableLinkConfig": ("CblLnkC", "WANCblLC.xml", "WANCableLinkC1"),
+    "WANPOTSLinkConfig": ("POTSLnkC", "WANPOTLC.xml", "WANPOTSLinkC1"),
+    "LANHostConfigManagement": ("LANHCfg", "LANHCfg.xml", "LANHostCfg1"),
     "WANIPConnection": ("IPConn", "WANIPCn.xml", "WANIPConn1"),
     "WANPPPConnection": ("PPPConn", "WANPPPCn.xml", "WANPPPConn1"),
     "WANIPv6FirewallControl": ("IP6FCtl", "WANIP6FC.xml", "WANIPv6Firewall1"),
@@ -112,8 +117,12 @@ class Tree:
     :param extra_services: whether the optional services of version 2 (firewall, protection, link) are there.
     :param wans: how many WAN devices there are, each with a connection of its own (Q076).
     :param announced_version: what SSDP says instead of ``version`` (Q072); 0 for the truth.
+    :param medium: of the line, one of :data:`MEDIA`: there is the link service of it, in either version.
+    :param lan_device: whether there is a LANDevice, with its LANHostConfigManagement.
     :param model: the facts of a make.
     """
+
+    medium = ""
 
     def __init__(
         self,
@@ -127,9 +136,12 @@ class Tree:
         config_id: int = 1,
         wans: int = 1,
         announced_version: int = 0,
+        medium: str = "",
+        lan_device: bool = False,
         model: Model | None = None,
     ) -> None:
         self.version = version
+        self.medium = medium
         self.prefix = prefix
         self.config_id = config_id
         self.model = model or Model()
@@ -140,8 +152,9 @@ class Tree:
             top.append(_service("DeviceProtection", 1, prefix, self.model))
         devices = tuple(self._wan(number, udn, connection, extra=extra) for number in range(1, wans + 1))
         self.connection_device = devices[0].devices[0]
+        beside = (self._lan(embedded_udn(udn, 2 * wans + 1)),) if lan_device else ()
         self.root = DeviceNode(
-            f"{DEVICE_PREFIX}InternetGatewayDevice:{version}", friendly_name, udn, tuple(top), devices
+            f"{DEVICE_PREFIX}InternetGatewayDevice:{version}", friendly_name, udn, tuple(top), (*beside, *devices)
         )
         live = "WANPPPConnection" if connection in ("PPP", "both-with-PPP-live") else "WANIPConnection"
         self._index(live)
@@ -150,7 +163,8 @@ class Tree:
         def service(name: str, version: int = 1) -> ServiceNode:
             return _service(name, version, self.prefix, self.model, number)
 
-        links = [service("WANEthernetLinkConfig")] if extra else []
+        medium = self.medium or ("Ethernet" if extra else "")
+        links = [service(f"WAN{medium}LinkConfig")] if medium else []
         if connection != "PPP":
             links.append(service("WANIPConnection", self.version))
         if connection != "IP":
@@ -168,6 +182,10 @@ class Tree:
             f"{DEVICE_PREFIX}WANDevice:{self.version}", "WAN", embedded_udn(udn, 2 * number - 1), (common,), (inner,)
         )
 
+    def _lan(self, udn: str) -> DeviceNode:
+        hosts = _service("LANHostConfigManagement", 1, self.prefix, self.model)
+        return DeviceNode(f"{DEVICE_PREFIX}LANDevice:1", "LAN", udn, (hosts,))
+
     def _index(self, live: str) -> None:
         self.services: Mapping[str, ServiceNode] = {s.key: s for d in self.root.walk() for s in d.services}
         self.live_service = self.services[live]
@@ -181,6 +199,11 @@ class Tree:
     def default_connection(self) -> str:
         """DefaultConnectionService of Layer3Forwarding."""
         return f"{self.connection_container},{self.live_service.service_id}"
+
+    @property
+    def access_type(self) -> str:
+        """WANAccessType of WANCommonInterfaceConfig."""
+        return self.medium or ("DSL" if self.live_service.name == "WANPPPConnection" else "Ethernet")
 
     @property
     def connection_container(self) -> str:
