@@ -223,6 +223,25 @@ class CommandTests(TestCase):
         told = await self.txigd("call", light.location, "SwitchPower", "QueryStateVariable", "varName=Status")
         self.assertEqual(told, "Status=1\n")
 
+    async def test_Q074_Q076_one_of_several_services_of_a_name(self) -> None:
+        gateway = await self.gateway(quirks={"Q074", "Q076"})
+        shown = await self.txigd("describe", gateway.location)
+        for line in ("  service Layer3Forwarding:1 (0)", "      service WANIPConnection:2 (1.0.1)"):
+            self.assertIn(f"{line}\n", shown)
+        told = json.loads(await self.txigd("describe", gateway.location, "--json"))
+        self.assertIn("1.0.1", [one["path"] for one in _services(told["device"]) if "WANIPC" in one["type"]])
+        status = "call", gateway.location, "1.0.1", "GetStatusInfo"
+        self.assertIn("NewConnectionStatus=Disconnected\n", await self.txigd(*status))
+        for command, *more in (("call", "GetStatusInfo"), ("subscribe", "--for", "1")):
+            child = Child(self, [*TXIGD, command, gateway.location, "wanipconnection", *more])
+            self.assertEqual(await child.end(), 0, child.err)
+            self.assertIn("ConnectionStatus=Connected", child.out)
+            self.assertEqual(
+                child.err,
+                f"txigd {command}: 'wanipconnection' is WANIPConnection:2 (0.0.1) here, not WANIPConnection:2 (1.0.1); "
+                "a place in the tree names one of them\n",
+            )
+
     def refused(self, said: str, status: int, *words: str) -> Deferred[None]:
         asked = Deferred.fromCoroutine(self.txigd(*words, status=status))
         return asked.addCallback(lambda line: self.assertIn(said, line))

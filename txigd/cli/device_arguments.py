@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 DEVICE_SECONDS = 30.0
-SERVICE_HELP = "its name (SwitchPower), type or id, as 'txigd describe' shows them"
+SERVICE_HELP = "its name (SwitchPower), type, id or place (1.0.1), as 'txigd describe' shows them"
 
 
 def add_device_commands(commands: Any, seconds: Callable[[str], float], port: Callable[[str], int]) -> None:

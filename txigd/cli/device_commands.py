@@ -21,6 +21,7 @@ from txigd.upnp.description import service as service_description
 from txigd.upnp.description.device import Description, Service
 from txigd.upnp.description.service import ServiceDescription
 from txigd.upnp.description.signature import Signature
+from txigd.upnp.remote_device import RemoteDevice
 from txigd.upnp.remote_service import RemoteService
 from txigd.upnp.url import DeviceURL
 
@@ -108,7 +109,8 @@ def _beside(file: Path, service: Service) -> ServiceDescription | None:
 async def call(reactor: Any, options: argparse.Namespace, report: Report) -> int:
     """Call an action."""
     async with _point(reactor) as point:
-        service = (await point.device(location(options.url), seconds=options.timeout)).service(options.service)
+        device = await point.device(location(options.url), seconds=options.timeout)
+        service = chosen(device, options.service, report)
         if options.action.lower() == "querystatevariable":
             told: Mapping[str, Any] = await _query(service, options)
         else:
@@ -117,6 +119,16 @@ async def call(reactor: Any, options: argparse.Namespace, report: Report) -> int
     shown = "\n".join(clean(f"{name}={word(value)}") for name, value in told.items())
     report.value({name: jsonable(value) for name, value in told.items()}, shown or f"{options.action}: done")
     return 0
+
+
+def chosen(device: RemoteDevice, name: str, report: Report) -> RemoteService:
+    """The service that the user means; where several can be meant, it is said which one is taken (Q074, Q076)."""
+    taken, *others = device.services_named(name)
+    if others:
+        called = device.labels
+        left = ", ".join(called[one.service] for one in others)
+        report.warn(f"{name!r} is {called[taken.service]} here, not {left}; a place in the tree names one of them")
+    return taken
 
 
 async def _query(service: RemoteService, options: argparse.Namespace) -> dict[str, Any]:

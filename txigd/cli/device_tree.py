@@ -87,6 +87,7 @@ def _service(service: Service, table: ServiceDescription | None, source: str) ->
     return {
         "type": service.service_type,
         "id": service.service_id,
+        "path": service.place,
         "control_url": _text(service.control_url),
         "event_url": _text(service.event_url),
         "scpd_url": _text(service.scpd_url),
@@ -139,7 +140,7 @@ def _device_lines(device: Device, description: Description, tables: Tables) -> I
     yield from (f"  icon: {i.mimetype} {i.width}x{i.height}x{i.depth} {i.url}" for i in device.icons)
     for service in device.services:
         table, source = tables.get(service, (None, "none"))
-        yield f"  service {service.name}:{service.version}"
+        yield f"  service {service.name}:{service.version} ({service.place})"
         yield f"    type: {service.service_type}"
         yield f"    id: {service.service_id}"
         yield f"    control: {service.control_url or 'none'}"

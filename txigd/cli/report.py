@@ -75,6 +75,10 @@ class Report:
                 raise TxigdError(f"cannot write the answer: {error.strerror}") from error
             self.on_unread()
 
+    def warn(self, text: str) -> None:
+        """Print what should be known, on standard error."""
+        self.failed(text)
+
     def failed(self, text: str, *, status: int = 1) -> int:
         """Print why it failed and give the exit status."""
         line = printable(text) if len(text) <= LOG_CHARACTERS else "".join(c if c.isprintable() else "?" for c in text)

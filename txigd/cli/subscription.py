@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
-from txigd.cli.device_commands import jsonable, location, word
+from txigd.cli.device_commands import chosen, jsonable, location, word
 from txigd.cli.device_tree import clean
 from txigd.cli.report import Report
 from txigd.cli.session import interrupted
@@ -36,6 +36,7 @@ async def subscribe(reactor: Any, options: argparse.Namespace, report: Report) -
     point = ControlPoint(reactor, links=links, targets=(), tables=known_table, callback_port=options.callback_port)
     async with point:
         device = await point.device(where, seconds=options.timeout)
+        chosen(device, options.service, report)
         vigil = _Vigil(reactor, point, options, report)
         point.observe_devices(vigil)
         vigil.watch(device)
