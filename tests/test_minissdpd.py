@@ -435,7 +435,7 @@ async def told_by(lab: Lab, client: MiniSSDPd) -> None:
                 (IGD + "2", LOCATION, "192.0.2.1", "a0"),
                 (IP + "1", LOCATION, "192.0.2.1", "a0"),
                 (IP + "2", "http://192.0.2.1/" + "y" * 200, "192.0.2.1", "a0"),
-                (IGD + "1", "http://[fe80::1]/x", "fe80::1%a0", "a0"),
+                (IGD + "1", "http://[fe80::1%a0]/x", "fe80::1%a0", "a0"),
             ]
         ),
     )
