@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import socket
 import subprocess
@@ -13,9 +14,10 @@ from twisted.internet.defer import inlineCallbacks
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.child import ALONE, NO_NETWORK, ROOT, TXIGD, Child, namespace_or_skip, own_loopback, reactor
-from txigd.cli import arguments, commands, next_steps, report
+from txigd.cli import arguments, commands, next_steps, report, simulation
 from txigd.errors import AddressingError, HTTPStatusError, MappingConflict
 from txigd.testing import WAN_ADDRESS, SimulatedGateway
+from txigd.upnp.addressing import Link
 
 
 class UsageTests(SynchronousTestCase):
@@ -465,6 +467,40 @@ class SimulateTests(TestCase):
             self.assertEqual(await child.end(), 0 if options == ("--list",) else 2)
             for word in words:
                 self.assertIn(word, child.out + child.err)
+
+    async def test_a_quirk_in_small_letters(self):
+        for quirk, status, said in (
+            ("q046B", 0, ""),
+            ("q141", 2, "quirk Q141 cannot be played: the address that changes is"),
+        ):
+            child = Child(self, [*TXIGD, "simulate", "--quirk", quirk, "--for", "0.1"])
+            self.assertEqual(await child.end(), status, child.err)
+            self.assertIn(said, child.err)
+
+    async def test_a_quirk_that_cannot_show_is_said(self):
+        both = "an IPv6 address (--address6) and a --link that carries IPv6 multicast"
+        for words, said in (
+            (("Q008",), [f"Q008 does not show: it takes {both}"]),
+            (("q013", "--address6", "::1"), ["Q013 does not show: it takes a --link that carries IPv6 multicast"]),
+            (
+                ("Q193", "--quirk", "Q194", "--quirk", "Q117"),
+                [f"{one} does not show: it takes an IPv6 address (--address6)" for one in ("Q193", "Q194")],
+            ),
+            (("Q193", "--address6", "::1"), []),
+        ):
+            child = Child(self, [*TXIGD, "simulate", "--for", "0.1", "--quirk", *words])
+            self.assertEqual(await child.end(), 0, child.err)
+            self.assertEqual(child.err.splitlines(), [f"txigd simulate: {one}" for one in said])
+        link = Link("eth0", 2)
+        self.assertEqual(list(simulation._unseen(["Q013"], ipaddress.IPv6Address("fe80::1"), link)), [])
+
+    async def test_a_wan_address_that_is_not_ours(self):
+        for address, here in ("224.0.0.1", False), ("255.255.255.255", False), ("127.0.0.3", True):
+            self.assertIs(simulation._is_here(address), here, address)
+        for address, status in ("8.8.8.8", 2), ("127.0.0.3", 0):
+            child = Child(self, [*TXIGD, "simulate", "--wan-address", address, "--for", "0.1"])
+            self.assertEqual(await child.end(), status, child.err)
+            self.assertEqual(status != 0, f"--wan-address {address} is no address of this host" in child.err, child.err)
 
     async def test_at_addresses_of_both_families(self):
         child = Child(self, [*TXIGD, "simulate", "--address6", "::1", "--for", "0.1", "--json"])

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from twisted.internet import defer
-from twisted.internet.error import CannotListenError
 
 from txigd.cli import support_report
-from txigd.cli.arguments import USAGE_STATUS
 from txigd.cli.device_commands import DEVICE_COMMANDS
 from txigd.cli.explanation import explanation
 from txigd.cli.explanation import lines as explanation_lines
@@ -20,15 +17,15 @@ from txigd.cli.next_steps import after
 from txigd.cli.pinholes import PINHOLE_COMMANDS
 from txigd.cli.report import Report, printable
 from txigd.cli.session import MAP_SECONDS, Printer, control_point, interrupted, mapping_state, pause
+from txigd.cli.simulation import simulate
 from txigd.cli.subscription import subscribe
-from txigd.errors import ActionError, InvalidArgument, MappingError, Stopped
+from txigd.errors import ActionError, MappingError, Stopped
 from txigd.igd.connection import Connection
 from txigd.igd.control_point import ControlPoint, host_id
 from txigd.igd.gateway import Gateway
 from txigd.igd.lease_facts import MappingStatus
 from txigd.igd.mapping import TAG_PREFIX, PortMapping, PortMappingEntry, is_ours
 from txigd.limits import LEASE_SECONDS
-from txigd.upnp import addressing
 from txigd.upnp.description.device import Service
 
 
@@ -226,65 +223,6 @@ async def report_(reactor: Any, options: argparse.Namespace, report: Report) -> 
     """Write a support report."""
     async with control_point(reactor, options) as point:
         return await support_report.write(point, options, report)
-
-
-async def simulate(reactor: Any, options: argparse.Namespace, report: Report) -> int:
-    """Run a simulated gateway."""
-    from txigd.testing import QUIRKS, WAN_ADDRESS, SimulatedGateway
-
-    if options.list:
-        profiles = SimulatedGateway.profiles()
-        lines = [f"{name:<15} {says}" for name, says in (*profiles.items(), *QUIRKS.items())]
-        report.value({"profiles": profiles, "quirks": dict(QUIRKS)}, "\n".join(lines))
-        return 0
-    wan_address = options.wan_address or WAN_ADDRESS
-    (link,) = addressing.links([options.link])
-    if link.ipv4 is None:
-        return report.failed(f"{link.name} has no IPv4 address; choose another --link", status=USAGE_STATUS)
-    make = functools.partial(SimulatedGateway.profile, name=options.profile) if options.profile else SimulatedGateway
-    named = {"version": options.igd, "medium": options.medium, "lan_device": options.lan_device or None}
-    given = {name: value for name, value in named.items() if value is not None}
-    try:
-        gateway = make(
-            reactor,
-            **given,
-            address=str(link.ipv4),
-            link=link.name,
-            address6=str(options.address6 or ""),
-            http_port=options.port,
-            external_ip=options.external_ip,
-            wan_address=wan_address,
-            quirks=options.quirk,
-        )
-    except InvalidArgument as error:
-        return report.failed(f"{error} (see 'txigd simulate --list')", status=USAGE_STATUS)
-    try:
-        await gateway.start()
-    except CannotListenError as error:
-        if error.interface != str(link.ipv4):
-            return report.failed(f"--address6 {error.interface} cannot be used: {error.socketError}")
-        return report.failed(f"port {error.port} of {link.ipv4} cannot be used; leave out --port for a free one")
-    places = gateway.location, gateway.location6
-    report.value(
-        {
-            "location": gateway.location,
-            "location6": gateway.location6,
-            "wan_address": wan_address,
-            "problems": gateway.problems,
-        },
-        "\n".join(
-            [
-                f"simulated IGD:{gateway.version} at {' and '.join(filter(None, places))}",
-                f"what is sent to a mapped port of {wan_address} goes through the mapping; end with Ctrl-C",
-                *gateway.problems,
-            ]
-        ),
-    )
-    try:
-        await interrupted(reactor, options.seconds)
-    finally:
-        await gateway.stop()
-    return 0
 
 
 def summary(point: ControlPoint, gateway: Gateway) -> dict[str, Any]:
