@@ -1,7 +1,8 @@
 """Hardware addresses in the spellings that occur: where they stand, and which digits they are. Pure.
 
-By their form: 00:90:A2:77:77:7B, also with octets of one digit, with escaped colons, and as EUI-64; 00-90-a2-77-77-7b;
-0090.a277.777b and 0090-a277-777b; 0090a2-77777b. By what stands before them: 12 digits of any kind, or octets apart.
+By their form: 00:90:A2:77:77:7B, also with octets of one digit, and as EUI-64; 00-90-a2-77-77-7b; 0090.a277.777b and
+0090-a277-777b; 0090a2-77777b; octets with spaces, underlines, dots or several separators between them, if there is a
+letter in them. By what stands before them: 12 digits of any kind, or octets apart. Escapes are resolved before.
 A run of 12 digits with a letter among them is the matter of :func:`txigd.igd.report_secrets.long_hex`.
 """
 
@@ -15,14 +16,15 @@ from typing import Final
 Span = tuple[int, int]
 
 _I: Final = re.IGNORECASE
-_SEPARATOR: Final = re.compile(rb"(%3a|%2d|[:. \t-])", _I)
-_WIDTHS: Final = {2: 6, 3: 4, 4: 4, 6: 2, 7: 2, 8: 2}  # digits of each group, by their number
+_SEPARATOR: Final = re.compile(rb"([:. \t_-])")
+_WIDTHS: Final = {2: 6, 3: 4, 4: 4}  # digits of each group, by their number
+_OCTET_WIDTH: Final = 2  # of more than five groups
 _ALONE: Final = rb"(?<![0-9a-f])(?<![0-9a-f]{4}[.:-])"
 _ENDS: Final = rb"(?![0-9a-f]|[.:-][0-9a-f:])"
 # like an IPv6 address, they may follow a word and its colon
 _AFTER: Final = rb"(?:(?<![0-9a-z:.])|(?<=[g-z]:))"
 
-_OCTETS: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{2}([:-]|%3a|%2d)(?:[0-9a-f]{2}\1){4,6}[0-9a-f]{2}(?![0-9a-f])", _I)
+_OCTETS: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4,6}[0-9a-f]{2}(?![0-9a-f])", _I)
 _SHORT: Final = re.compile(_AFTER + rb"[0-9a-f]{1,2}(?::[0-9a-f]{1,2}){5}(?![0-9a-z]|[:.][0-9a-f:])", _I)
 _QUADS: Final = re.compile(_ALONE + rb"[0-9a-f]{4}([.-])[0-9a-f]{4}\1[0-9a-f]{4}" + _ENDS, _I)
 _HALVES: Final = re.compile(_ALONE + rb"[0-9a-f]{6}[:-][0-9a-f]{6}" + _ENDS, _I)
@@ -30,9 +32,12 @@ _EUI64: Final = re.compile(_AFTER + rb"[0-9a-f]{1,4}:[0-9a-f]{1,2}ff:fe[0-9a-f]{
 _NAMED: Final = re.compile(
     rb"(?:mac|bssid|(?:mac|hw|hardware|phys(?:ical)?|ll|link-?layer|ether(?:net)?)[ _-]?addr(?:ess)?)[\"']?"
     rb"(?:(?:\s[^<>]{0,200}?)?(?:>|&gt;)(?:<!\[CDATA\[)?\s{0,64}|[ \t]{0,8}[:=]?[ \t]{0,8}[\"']?)(?:0x)?"
-    rb"([0-9a-f]{12}|[0-9a-f]{1,2}(?:([: \t-]|%3a|%2d)[0-9a-f]{1,2})(?:\2[0-9a-f]{1,2}){4})(?![0-9a-f]|[:-][0-9a-f])",
+    rb"([0-9a-f]{12}|[0-9a-f]{1,2}(?:([: \t_-])[0-9a-f]{1,2})(?:\2[0-9a-f]{1,2}){4})(?![0-9a-f]|[:_-][0-9a-f])",
     _I,
 )
+# a longer run of spaced octets is taken whole: who knows where in it the address begins
+_SPACED: Final = re.compile(rb"(?<![0-9a-z])[0-9a-f]{2}([ \t_.])(?:[0-9a-f]{2}\1){4,14}[0-9a-f]{2}(?![0-9a-z])", _I)
+_MIXED: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{2}(?:[:._-][0-9a-f]{2}){5}(?![0-9a-f])", _I)
 _LETTER: Final = re.compile(rb"[a-f]", _I)
 _DIGIT: Final = re.compile(rb"[0-9]")
 
@@ -50,23 +55,42 @@ def spans(octets: bytes) -> Iterator[Span]:
     for found in _HALVES.finditer(octets):
         if _LETTER.search(found[0]) and _DIGIT.search(found[0]):
             yield found.span()
+    for found in _loose(octets):
+        if _LETTER.search(found[0]):
+            yield found.span()
+
+
+def digit_spans(octets: bytes) -> Iterator[Span]:
+    """What is one only if its digits are known: octets without a letter, which may be a date or anything."""
+    for found in _loose(octets):
+        if not _LETTER.search(found[0]):
+            yield found.span()
+
+
+def _loose(octets: bytes) -> Iterator[re.Match[bytes]]:
+    for pattern in (_SPACED, _MIXED):
+        yield from pattern.finditer(octets)
 
 
 def digits(piece: bytes) -> bytes:
     """The digits of an address in lower case, leading zeros of its groups written out."""
     groups = _SEPARATOR.split(piece)[::2]
-    return b"".join(group.zfill(_WIDTHS.get(len(groups), 0)) for group in groups).lower()
+    return b"".join(group.zfill(_width(len(groups), 0)) for group in groups).lower()
 
 
 def spelled(like: bytes, text: bytes) -> bytes:
     """``text``, as many digits as ``like`` has, with the groups and separators of ``like``."""
     parts = _SEPARATOR.split(like)
-    width = _WIDTHS.get(len(parts) // 2 + 1, len(like))
+    width = _width(len(parts) // 2 + 1, len(like))
     for place in range(0, len(parts), 2):
         start = place // 2 * width
         group = text[start : start + width]
         parts[place] = group[len(group) - len(parts[place]) :]
     return b"".join(parts)
+
+
+def _width(groups: int, otherwise: int) -> int:
+    return _OCTET_WIDTH if groups > 5 else _WIDTHS.get(groups, otherwise)
 
 
 def of_interface(address: ipaddress.IPv6Address) -> bytes | None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+from txigd.igd import report_addresses as addresses
 from txigd.igd import report_hardware as hardware
 from txigd.igd import report_secrets as secrets
-from txigd.igd.report_secrets import Span
+from txigd.igd.report_plain import Plain, Span
 from txigd.limits import REPORT_SECRETS
 
 ADDRESSES: Final = "public addresses"
@@ -25,7 +26,8 @@ IDENTIFIERS: Final = "UUIDs"
 TEXTS: Final = "serial numbers, names, tokens"
 KINDS: Final = (ADDRESSES, HARDWARE, IDENTIFIERS, TEXTS)
 
-_ENTITY: Final = re.compile(rb"&(?:#x?[0-9a-f]{1,6}|[a-z]{2,8});", re.IGNORECASE)
+View = tuple[Plain, list[Span]]  # and where in it values stand that their place tells
+_JOINTS: Final = re.compile(rb"[ ._-]")  # a serial number is written with or without them
 _MAC: Final = re.compile(rb"[0-9a-f]{12}", re.IGNORECASE)
 _LETTERS: Final = b"xyzabcdefghijklmnopqrstuvw"
 # by their number of digits: what the first and the other numbers of a masked IPv4 address may be
@@ -41,10 +43,11 @@ class Mask:
     """
 
     def __init__(self, known: Iterable[str] = ()) -> None:
+        self._seen: dict[bytes, Sequence[View]] = {}
         self._literals: dict[bytes, None] = {}
         self._search: re.Pattern[bytes] | None = None
-        self._addresses: set[tuple[int, ...]] = set()
-        self._quads: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._addresses: set[addresses.Quad] = set()
+        self._quads: dict[addresses.Quad, addresses.Quad] = {}
         self._hextets: dict[tuple[int, ...], int] = {}
         self._hextets_used: Counter[tuple[int, ...]] = Counter()
         self._wide: set[int] = set()
@@ -63,61 +66,113 @@ class Mask:
 
     def learn(self, octets: bytes) -> None:
         """Look for values that are to be masked wherever they occur."""
-        for start, end in (*secrets.told(octets), *secrets.id_parts(octets)):
-            self._remember(octets[start:end])
-        for start, end in hardware.spans(octets):
-            self._remember(hardware.digits(octets[start:end]))
-        for start, end in secrets.telling_v6(octets):
-            self._remember(hardware.of_interface(ipaddress.IPv6Address(octets[start:end].decode("ascii"))) or b"")
-        for found in secrets.UUID.finditer(octets):
+        views = self._views(octets)
+        text = views[-1][0].octets
+        for view, told in views:
+            for start, end in told:
+                self._remember(view.octets[start:end])
+        for start, end in hardware.spans(text):
+            self._remember(hardware.digits(text[start:end]))
+        for start, end in addresses.telling_v6(text):
+            self._remember_v6(ipaddress.IPv6Address(text[start:end].decode("ascii")))
+        for found in secrets.UUID.finditer(text):
             self._remember(found[2])
-        for (start, end), is_version in secrets.public_quads(octets):
-            if not is_version:
-                self._addresses.add(secrets.quad(octets[start:end]))
+        for (start, end), is_certain in addresses.public_quads(text):
+            if is_certain:
+                self._remember_quad(addresses.quad(text[start:end]))
+        for start, end in addresses.turned_quads(text):
+            self._remember_quad(addresses.quad(addresses.forward(text[start:end])))
+
+    def _remember_v6(self, address: ipaddress.IPv6Address) -> None:
+        for form in (hardware.of_interface(address) or b"", *addresses.with_dashes(address)):
+            self._remember(form)
+
+    def _remember_quad(self, numbers: addresses.Quad) -> None:
+        if numbers not in self._addresses:
+            self._addresses.add(numbers)
+            for form in addresses.together(numbers):
+                self._remember(form)
 
     def _remember(self, value: bytes) -> None:
         """Only what can be told from the words of the protocols is looked for elsewhere than where it stood."""
-        value = value.lower()
-        has_digit = re.search(rb"[0-9]", value) is not None
-        if len(value) < (6 if has_digit else 8) or value in self._literals or value in secrets.vocabulary():
-            return
-        if secrets.is_something(value) and len(self._literals) < REPORT_SECRETS:
-            self._literals[value] = None
-            self._search = None
+        value = Plain(value).octets.lower()
+        for form in (value, _JOINTS.sub(b"", value)):
+            has_digit = re.search(rb"[0-9]", form) is not None
+            if len(form) < (6 if has_digit else 8) or form in self._literals or form in secrets.vocabulary():
+                continue
+            if secrets.is_something(form) and len(self._literals) < REPORT_SECRETS:
+                self._literals[form] = None
+                self._search = None
 
     def apply(self, octets: bytes) -> bytes:
         """The octets with masks, of the very same length."""
         out, free = bytearray(octets), bytearray(b"f" * len(octets))
-        for spans, masked in self._finders(octets):
-            for start, end in spans:
+        for view, spans, masked in self._finders(self._views(octets)):
+            for first, last in spans:
+                start, end = view.spelled(first, last)
                 # what an earlier finder took stays; of the rest each piece is masked by itself
                 for piece in re.finditer(b"f+", bytes(free[start:end])):
                     a, b = start + piece.start(), start + piece.end()
-                    out[a:b] = (masked if (a, b) == (start, end) else self._text)(octets[a:b])
+                    if (a, b) == (start, end):
+                        out[a:b] = view.written(first, last, masked(view.octets[first:last]))
+                    else:
+                        out[a:b] = self._text(octets[a:b])
                 free[start:end] = bytes(end - start)
         return bytes(out)
 
-    def _finders(self, octets: bytes) -> Iterator[tuple[Iterable[Span], Callable[[bytes], bytes]]]:
-        """The most certain first: what they find is masked in a form of its own, wherever it stands."""
-        yield [found.span() for found in secrets.UUID.finditer(octets)], self._uuid
-        yield hardware.spans(octets), self._hardware
-        yield secrets.telling_v6(octets), self._v6
-        yield self._quad_spans(octets), self._quad
-        known = self._known()
-        yield [found.span() for found in known.finditer(octets)] if known else (), self._text
-        yield secrets.long_hex(octets), self._hardware
-        yield secrets.told(octets), self._text
-        yield secrets.id_parts(octets), self._text
+    def _finders(self, views: Sequence[View]) -> Iterator[tuple[Plain, Iterable[Span], Callable[[bytes], bytes]]]:
+        """The most certain first: what they find is masked in a form of its own, wherever it stands.
 
-    def _quad_spans(self, octets: bytes) -> Iterator[Span]:
-        for (start, end), is_version in secrets.public_quads(octets):
-            if not is_version or secrets.quad(octets[start:end]) in self._addresses:
+        What has a form is looked for in the plain text; what is told by its place also as it is spelled, since an
+        escaped bracket does not end it there.
+        """
+        plain = views[-1][0]
+        text, known = plain.octets, self._known()
+        for spans, masked in (
+            ([found.span() for found in secrets.UUID.finditer(text)], self._uuid),
+            (addresses.turned_v6(text), self._turned_v6),
+            (addresses.dashed_v6(text), self._dashed_v6),
+            (self._hardware_spans(text), self._hardware),
+            (addresses.telling_v6(text), self._v6),
+            (addresses.turned_quads(text), self._turned_quad),
+            (self._quad_spans(text), self._quad),
+            (self._loose_quads(text), self._turned_quad),
+            ([found.span() for found in known.finditer(text.lower())] if known else (), self._text),
+            (secrets.long_hex(text), self._hardware),
+        ):
+            yield plain, spans, masked
+        for view, told in views:
+            yield view, told, self._text
+
+    def _views(self, octets: bytes) -> Sequence[View]:
+        """A text as it is spelled, and last, if that is another one, as it reads; kept, since all comes twice."""
+        if octets not in self._seen:
+            plain = Plain(octets)
+            views = [plain] if plain.is_spelled else [Plain(octets, resolve=False), plain]
+            self._seen[octets] = [(view, _told(view.octets)) for view in views]
+        return self._seen[octets]
+
+    def _hardware_spans(self, text: bytes) -> Iterator[Span]:
+        yield from hardware.spans(text)
+        for start, end in hardware.digit_spans(text):
+            if hardware.digits(text[start:end]) in self._literals:
+                yield start, end
+
+    def _quad_spans(self, text: bytes) -> Iterator[Span]:
+        for (start, end), is_certain in addresses.public_quads(text):
+            if is_certain or addresses.quad(text[start:end]) in self._addresses:
+                yield start, end
+
+    def _loose_quads(self, text: bytes) -> Iterator[Span]:
+        for start, end in addresses.loose_quads(text):
+            if addresses.quad(text[start:end])[::-1] in self._addresses:
                 yield start, end
 
     def _known(self) -> re.Pattern[bytes] | None:
+        """For a text of small letters: that is several times as fast as to ignore the difference."""
         if self._search is None and self._literals:
             longest_first = sorted(self._literals, key=lambda value: (-len(value), value))
-            self._search = re.compile(b"|".join(map(_anywhere, longest_first)), re.IGNORECASE)
+            self._search = re.compile(b"|".join(map(_anywhere, longest_first)))
         return self._search
 
     # -- masks -----------------------------------------------------------------------------------------------------
@@ -126,16 +181,17 @@ class Mask:
         """Letters for letters, digits for digits, the rest as it is: what a parser trips over stays."""
         if _MAC.fullmatch(piece):
             return self._hardware(piece)
-        # an entity tells a letter; an ampersand alone is markup gone wrong, and stays
-        plain = _ENTITY.sub(lambda found: b"e" * len(found[0]), piece)
+        # an ampersand alone is markup gone wrong, and stays
+        view = Plain(piece)
+        plain = view.octets
         form = bytes(map(_class, plain))
-        key = piece.lower()
+        key = plain.lower()
         if key not in self._texts:
             self._forms[form] += 1
             if _shaped(plain, form, self._forms[form]).lower() == key:
                 self._forms[form] += 1
             self._texts[key] = self._forms[form]
-        return _shaped(plain, form, self._texts[key])
+        return view.written(0, len(plain), _shaped(plain, form, self._texts[key]))
 
     def _hardware(self, piece: bytes) -> bytes:
         """02:00:00:00:00:01 and so on, with the separators that were there; the same for all spellings."""
@@ -156,11 +212,14 @@ class Mask:
 
     def _quad(self, piece: bytes) -> bytes:
         """Each number stays as long as it was, the address a public one."""
-        numbers = secrets.quad(piece)
+        numbers = addresses.quad(piece)
         if numbers not in self._quads:
             self._quads[numbers] = self._free_quad(numbers)
-        pieces = zip(piece.split(b"."), numbers, self._quads[numbers], strict=True)
-        return b".".join(text[: len(text) - len(str(old))] + str(new).encode() for text, old, new in pieces)
+        return addresses.respelled(piece, self._quads[numbers])
+
+    def _turned_quad(self, piece: bytes) -> bytes:
+        forward = addresses.turned(self._quad(addresses.forward(piece)))
+        return forward[len(forward) - len(piece) :]
 
     def _free_quad(self, numbers: tuple[int, ...]) -> tuple[int, ...]:
         lengths = [len(str(number)) for number in numbers]
@@ -174,7 +233,7 @@ class Mask:
                 left, place = divmod(left, len(choice))
                 picked.insert(0, choice[place])
             candidate = tuple(picked)
-            if candidate not in taken and secrets.is_public(candidate):
+            if candidate not in taken and addresses.is_public(candidate):
                 break
         return candidate
 
@@ -183,13 +242,19 @@ class Mask:
         address = ipaddress.IPv6Address(piece.decode("ascii"))
         self._wide.add(int(address))
         old = [int.from_bytes(address.packed[place : place + 2], "big") for place in range(0, 16, 2)]
-        kept = secrets.kept_groups(address)
+        kept = addresses.kept_groups(address)
         new = [self._hextet(tuple(old[: place + 1])) if place >= kept else old[place] for place in range(8)]
         left, double, right = piece.partition(b"::")
         heads, tails = left.split(b":"), right.split(b":")
         before = [_group(text, new[place]) for place, text in enumerate(heads)]
         after = [_group(text, new[8 - len(tails) + place]) for place, text in enumerate(tails)]
         return b":".join(before) + double + b":".join(after)
+
+    def _dashed_v6(self, piece: bytes) -> bytes:
+        return self._v6(piece.replace(b"-", b":")).replace(b":", b"-")
+
+    def _turned_v6(self, piece: bytes) -> bytes:
+        return addresses.to_nibbles(self._v6(addresses.from_nibbles(piece)), len(piece))
 
     def _hextet(self, path: tuple[int, ...]) -> int:
         """The mask of the last group of a path from the first: counted, with as many digits."""
@@ -206,6 +271,10 @@ class Mask:
                 if self._hextets[path] != value:
                     break
         return self._hextets.get(path, 0)
+
+
+def _told(octets: bytes) -> list[Span]:
+    return [*secrets.told(octets), *secrets.id_parts(octets)]
 
 
 def _group(text: bytes, value: int) -> bytes:
@@ -237,6 +306,10 @@ def _shaped(plain: bytes, form: bytes, count: int) -> bytes:
 
 
 def _anywhere(value: bytes) -> bytes:
-    """A pattern for a value inside other text: a number is not looked for in longer ones, nor a word in words."""
+    """A pattern for a value inside other text: a number is not looked for in longer ones, nor a word in words.
+
+    What stands before is looked at behind the first octet, since many patterns that begin with one are soon sought.
+    """
     edge = rb"[0-9]" if value.isdigit() else rb"[0-9a-z]" if not re.search(rb"[0-9]", value) else b""
-    return rb"(?<!%s)%s(?!%s)" % (edge, re.escape(value), edge) if edge else re.escape(value)
+    first, rest = re.escape(value[:1]), re.escape(value[1:])
+    return rb"%s(?<!%s%s)%s(?!%s)" % (first, edge, first, rest, edge) if edge else first + rest
