@@ -47,6 +47,19 @@ class EncodeTests(SynchronousTestCase):
         for value in values:
             self.assertRaises(InvalidArgument, encode, data_type, value)
 
+    def test_messages_show_values_as_people_write_them(self):
+        zoned = datetime(2024, 2, 3, 4, 5, tzinfo=EAST)
+        for data_type, value, said in (
+            ("fixed.14.4", Decimal("1.23456"), "1.23456 has more than 14 digits before or 4 after the point"),
+            ("dateTime", zoned, "2024-02-03T04:05:00+05:30 has a zone, this data type has none"),
+            ("ui2", "on", "'on' is no integer"),
+            ("ui2", Decimal(8), "Decimal('8') is no integer"),  # for programs: here the type is wrong
+            ("ui2", Port.HTTP + 2**16, "65616 is not in 0..65535"),
+            ("ui2", 10**5000, "a number that long is not in 0..65535"),
+        ):
+            error = self.assertRaises(InvalidArgument, encode, data_type, value)
+            self.assertEqual(str(error), said)
+
     def test_integer_ranges(self):
         for name, (low, high) in RANGES.items():
             self.assertEqual((encode(name, low), encode(name, high)), (str(low), str(high)))

@@ -245,6 +245,10 @@ class DescriptionTests(MemoryCase):
         self.assertEqual(port.data_type, "ui2")
         for text_, value in (("5", 5), ("-1", -1), ("x", "x"), ("1 day, 0:0:1", "1 day, 0:0:1"), ("", "")):
             self.assertEqual(port.value_of(text_), value)
+        self.assertEqual(port.value_of("+" + "0" * 5000 + "5"), 5)
+        for digits in "9" * 31, "9" * 5000:
+            error = self.assertRaises(InvalidArgument, port.value_of, digits)
+            self.assertIn(f"P: ui2 1..9: a number of {len(digits)} digits is out of range", str(error))
         flag = signature.Parameter("F", StateVariable("F", "boolean"))
         self.assertEqual([flag.value_of(word) for word in ("1", "false", "yes", "on")], [True, False, True, "on"])
 

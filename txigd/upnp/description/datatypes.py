@@ -78,6 +78,18 @@ def data_type_named(name: str) -> DataType:
     return _TYPES.get(name.strip().rpartition(":")[2].lower(), _STRING)
 
 
+def _shown(value: object) -> str:
+    """A value of the right type in a message, as people write it."""
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return "a number that long"
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    return str(value) if isinstance(value, (int, Decimal)) else repr(value)
+
+
+_SHOWN_BITS = 128
+
+
 # -- integers ----------------------------------------------------------------------------------------------------------
 
 _INTEGER = re.compile(r"([+-]?)0*([0-9]{1,20})")
@@ -88,7 +100,7 @@ def _write_integer(low: int, high: int, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidArgument(f"{value!r} is no integer")
     if not low <= value <= high:
-        raise InvalidArgument(f"{value} is not in {low}..{high}")
+        raise InvalidArgument(f"{_shown(value)} is not in {low}..{high}")
     return str(int(value))
 
 
@@ -142,7 +154,7 @@ def _write_fixed(value: object) -> str:
         raise InvalidArgument(f"{value!r} is no Decimal")
     number = Decimal(value)
     if not number.is_finite() or abs(number) >= 10**14 or number != round(number, 4):
-        raise InvalidArgument(f"{value!r} has more than 14 digits before or 4 after the point")
+        raise InvalidArgument(f"{_shown(value)} has more than 14 digits before or 4 after the point")
     return f"{round(number, 4):f}"
 
 
@@ -180,7 +192,7 @@ def _write_text(value: object) -> str:
     if not isinstance(value, str):
         raise InvalidArgument(f"{value!r} is no str")
     if _NO_XML.search(value):
-        raise InvalidArgument(f"{value!r} has a character that XML cannot carry")
+        raise InvalidArgument(f"{_shown(value)} has a character that XML cannot carry")
     return str.__str__(value)  # the text of an enum member, not its name
 
 
@@ -231,10 +243,10 @@ def _write_moment(kind: type[datetime] | type[time], zoned: bool, value: object)
     if not isinstance(value, (datetime, time)) or not isinstance(value, kind):
         raise InvalidArgument(f"{value!r} is no {kind.__name__}")
     if value.tzinfo is not None and not zoned:
-        raise InvalidArgument(f"{value!r} has a zone, this data type has none")
+        raise InvalidArgument(f"{_shown(value)} has a zone, this data type has none")
     offset = value.utcoffset()
     if offset is not None and offset % timedelta(minutes=1):
-        raise InvalidArgument(f"{value!r} is off by seconds from UTC")
+        raise InvalidArgument(f"{_shown(value)} is off by seconds from UTC")
     return value.isoformat()
 
 

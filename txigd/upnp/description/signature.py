@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from txigd.errors import InvalidArgument
 from txigd.upnp.description import datatypes
 from txigd.upnp.description.service import Argument, ServiceDescription, StateVariable
 
 _INTEGERS: Final = frozenset({"ui1", "ui2", "ui4", "ui8", "i1", "i2", "i4", "i8", "int"})
-_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,30}")
+_INTEGER: Final = re.compile(r"([+-]?)([0-9]+)")
+_DIGITS: Final = 30  # more than any type has
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,22 @@ class Parameter:
 
         Unlike what comes from devices, a negative number is never taken for a counter that went round (Q152), nor
         words for an uptime (Q150): a caller that checks the value will refuse it.
+
+        :raises InvalidArgument: for an integer that no type has room for.
         """
         if self.data_type.rpartition(":")[2].lower() in _INTEGERS:
-            return int(text) if _INTEGER.fullmatch(text) else text
+            return self._integer(text)
         value = datatypes.decode(self.data_type, text)
         return text if value is None else value
+
+    def _integer(self, text: str) -> int | str:
+        match = _INTEGER.fullmatch(text)
+        if match is None:
+            return text
+        digits = match[2].lstrip("0") or "0"
+        if len(digits) > _DIGITS:
+            raise InvalidArgument(f"{self}: a number of {len(digits)} digits is out of range")
+        return int(match[1] + digits)
 
     def __str__(self) -> str:
         return f"{self.name}: {describe(self.variable)}"
