@@ -159,6 +159,26 @@ class AnyPortTests(SynchronousTestCase):
         self.assertEqual(self.lan.count("DeletePortMapping"), 0)
         self.assertLessEqual(self.lan.count("AddAnyPortMapping"), 4)
 
+    def test_F36_F37_a_port_that_is_only_tried_is_not_remembered(self) -> None:
+        self.router.faults["AddAnyPortMapping"] = 501
+        self.router.faults["AddPortMapping"] = 501
+        self.hold()
+        self.wait(DAY_SECONDS)
+        self.assertEqual(self.journal.port_for(GAME), 0)
+
+    def test_F01_F36_F37_the_port_is_the_same_after_a_restart_with_a_line_that_is_late(self) -> None:
+        held = self.hold()
+        self.router.state.table.clear()
+        self.router.faults.update({"AddAnyPortMapping": 501, "AddPortMapping": 501})
+        place = held._place
+        assert place is not None
+        self.mappings.attach(place, restarted=True)
+        self.wait(120)
+        self.assertEqual(held.status.state, MappingState.REFUSED)
+        self.router.faults.clear()
+        self.wait(RETRY_CEILING_SECONDS * 1.2)
+        self.assertEqual((held.status.state, held.external_port), (MappingState.ACTIVE, 5001))
+
     def test_F36_no_port_left(self) -> None:
         self.router.faults["AddAnyPortMapping"] = 728
         self.assertEqual(self.hold().status.state, MappingState.REFUSED)
@@ -307,6 +327,25 @@ class FakeDeviceTests(ControlPointTestCase):
                 self.router.faults.clear()
                 self.wait(RETRY_CEILING_SECONDS * 1.2, 1)
                 self.assertEqual(held.status.state, MappingState.ACTIVE)
+
+    def test_F37_what_was_refused_while_the_line_was_down_is_back_with_it(self) -> None:
+        for fault, soon in ((501, True), (606, False)):
+            with self.subTest(str(fault)):
+                self.setUp()
+                held = self.held()
+                self.router.cut()
+                self.router.state.table.clear()
+                self.router.faults["AddPortMapping"] = fault
+                self.wait(1200, 1)
+                self.assertEqual(held.status.state, MappingState.REFUSED)
+                self.lan.asked.clear()
+                self.router.restore()
+                assert self.point.current is not None
+                while not self.point.current.wan.status.usable:
+                    self.clock.advance(0.25)
+                self.router.faults.clear()
+                self.wait(3, 0.25)
+                self.assertEqual(held.status.state is MappingState.ACTIVE, soon)
 
     def test_F60_an_application_that_raises_everywhere(self) -> None:
         """Every callback of an application raises: each is logged, and everything goes on."""

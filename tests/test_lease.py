@@ -108,7 +108,7 @@ class LeaseTestCase(SynchronousTestCase):
         self.now = 0.0
         self.ports = iter(range(50_000, 60_000))
 
-    def lease(self, on_record=lambda entry: False, former=lambda port: None, **fields):
+    def lease(self, on_record=lambda entry: False, former=lambda port: None, kept=0, line_up=lambda: None, **fields):
         wanted = PortMapping("TCP", 80, **{"description": "web", **fields})
         return Lease(
             wanted,
@@ -118,6 +118,8 @@ class LeaseTestCase(SynchronousTestCase):
             other_port=lambda: next(self.ports),
             on_record=on_record,
             former=former,
+            external_port=kept,
+            line_up=line_up,
         )
 
     def run_to_rest(self, lease, steps=40):

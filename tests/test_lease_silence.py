@@ -255,12 +255,6 @@ class RefusedRenewalTests(LeaseTestCase):
         self.assertEqual(self.router.table[80].internal_client, "192.168.1.99")
         self.assertState(lease, MappingState.CONFLICT)
 
-    def test_Q124_501_to_the_first_add_is_a_conflict_still(self):
-        self.router.deny["port 80"] = 501
-        lease = self.lease(any_port=True)
-        self.run_to_rest(lease)
-        self.assertEqual(list(self.router.table), [50_000])
-
     def test_D6_what_can_be_neither_renewed_nor_read_is_no_storm(self):
         for code in (501, 718, 729):
             with self.subTest(code=code):

@@ -43,6 +43,8 @@ class RefusalTests(LeaseTestCase):
         self.router.deny = {"port 80": 501}
         lease = self.lease(any_port=True)
         self.run_to_rest(lease)
+        self.assertState(lease, MappingState.ADDING)
+        self.pass_time(lease, 70)
         self.assertState(lease, MappingState.ACTIVE, 50_000)
 
     def test_Q124_501_on_a_fixed_port_is_tried_again_ever_more_slowly(self) -> None:

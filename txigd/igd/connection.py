@@ -20,7 +20,7 @@ from txigd.errors import (
 from txigd.igd.lease_facts import Added, Deleted, Denied, Fact, Failed, Found, Missing, Reserved, Unreadable
 from txigd.igd.mapping import TAG_PREFIX, PortMapping, PortMappingEntry
 from txigd.igd.port_table import NO_ENTRY, PortTable, entry_of
-from txigd.igd.status import Reading
+from txigd.igd.status import Learned, Reading
 from txigd.upnp.control.action import ServiceProxy
 
 _NONE_TO_DELETE = NO_ENTRY | {402}  # Q135
@@ -33,6 +33,7 @@ class Connection:
     :param proxy: calls the actions of that service.
     :param local_address: this host's address towards the gateway: the internal client of its mappings.
     :param udn: names the gateway in the journal.
+    :ivar line_up: whether the line was up and had an address when it was read last; None where nobody knows.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Connection:
         self.proxy = proxy
         self.local_address = local_address
         self.udn = udn
+        self.line_up: bool | None = None
         self._odd: tuple[str | None, str | None] | None = None  # answers that disagree, and not for a moment only
 
     @property
@@ -83,6 +85,7 @@ class Connection:
             if reading.disagrees:
                 reading = self._reading(info, await self._again("GetExternalIPAddress", address), is_default)
         self._odd = (reading.connection_status, reading.external_ip) if reading.disagrees else None
+        self.line_up = reading.status(Learned.READ).usable if reading.answered else None
         return reading
 
     def _reading(

@@ -224,6 +224,7 @@ class Gateway:
         default = await self._default([one.service for one in offered]) if len(offered) > 1 else -1
         self.wan.on_live = self._attach
         self.wan.on_uptime_fell = self._began_anew
+        self.wan.on_up = self._line_came_up
         await self.wan.use(connections, default)
         await self._settle(self.wan.connection)
         self._attach(self.wan.connection)
@@ -251,6 +252,10 @@ class Gateway:
         self.pinholes.recheck()
         for remote in self._observed:
             remote.verify_events()
+
+    def _line_came_up(self) -> None:
+        for mappings in self.mapping_sets:
+            mappings.line_came_up()
 
     def lost(self, reason: str) -> None:
         """The gateway is gone and may come back: observers and wanted mappings stay."""

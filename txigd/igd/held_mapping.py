@@ -67,6 +67,12 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
         """The external port in use, 0 while there is none."""
         return self.status.external_port if self.status.state in WORKING else 0
 
+    def line_came_up(self) -> None:
+        """The gateway's line is up again, with an address."""
+        if self._lease is not None:
+            self._lease.line_came_up(self._clock.seconds())
+            self._wake()
+
     # -- for the driver ----------------------------------------------------------------------------------------------
     def _client(self, place: Connection) -> ipaddress.IPv4Address | None:
         """Where the mapping leads; None where the gateway is reached over IPv6."""
@@ -92,9 +98,10 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             host_id=self._host_id,
             spread=lambda: self._random.uniform(-1, 1),
             other_port=lambda: self._random.randint(*PORT_RANGE),
-            external_port=self.status.external_port or self._books.journal.port_for(self.wanted),
+            external_port=self._books.journal.port_for(self.wanted),
             turn=self._turn,
             reserves=place.reserves,
+            line_up=lambda: place.line_up,
             former=lambda port: self._former(place, client, port),
             on_record=lambda entry: any(record.matches(entry) for record in self._books.journal.entries(place.udn)),
         )
@@ -125,8 +132,6 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             fact = await place.add_entry(
                 self.wanted, command.port, client=lease.client, description=description, lease_seconds=asked, due=due
             )
-            if isinstance(fact, Added):
-                self._books.journal.keep_port(self.wanted, command.port)
         elif isinstance(command, Delete):
             fact = await place.delete_entry(self.wanted, command.port, due=due)
         else:
@@ -144,7 +149,6 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             entry = JournalEntry.of(self.wanted, fact.port, client=lease.client, description=description)
             self._books.adding(place.udn, entry, seconds)
             self._books.learned(place.udn, entry, Added(), seconds)
-            self._books.journal.keep_port(self.wanted, fact.port)
         return fact
 
     def _left_there(self) -> None:
@@ -156,6 +160,12 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
 
     def _released(self) -> MappingStatus:
         return MappingStatus(MappingState.RELEASED, self.status.external_port)
+
+    def _say(self, status: MappingStatus) -> None:
+        """A port that works is kept across restarts (Q140); one that is only tried is not."""
+        if status.state in WORKING:
+            self._books.journal.keep_port(self.wanted, status.external_port)
+        super()._say(status)
 
     def _news(self, status: MappingStatus) -> object:
         """Renewals are no news, and neither are calls that fail while it works."""

@@ -93,6 +93,12 @@ class Lease(Standing):
         self._term.restart()
         self.recheck(now)
 
+    def line_came_up(self, now: float) -> None:
+        """The gateway's line is up again: what it refused for a while is tried at once (F37)."""
+        if self._passing and self.status.state in (MappingState.REFUSED, MappingState.ADDING):
+            self._term.failures = 0
+            self.recheck(now)
+
     def gateway_silent(self, reason: str) -> None:
         """The gateway went away; the mapping stays wanted."""
         if self.status.state is not MappingState.RELEASED:
@@ -199,10 +205,10 @@ class Lease(Standing):
                 self._refused(f"{reason}: this gateway wants external port {self.wanted.internal_port}", now)
         elif fact.code in (718, 729):
             self._conflict(reason, now)
-        elif fact.code == 501 and self.wanted.any_port and self._others.may(now):
-            self._change_port(now)  # Q124: some say 501 where 718 is due
+        elif fact.code == 501:
+            self._ailing(reason, now)
         else:
-            self._refused(reason, now, passing=fact.code == 501)
+            self._refused(reason, now)
 
     # -- a port that the gateway picks (F36) --------------------------------------------------------------------------
     def _reserved(self, fact: Reserved, now: float) -> None:

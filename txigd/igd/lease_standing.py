@@ -1,7 +1,7 @@
 """Where one wanted mapping stands: what is known of it, what a user is told, when it goes on. Pure.
 
 The machine itself, which asks and learns, is :class:`txigd.igd.lease.Lease`; here is what it comes to.
-Sources: quirks Q122-Q124, Q129, faults F30, F31, F37, F46.
+Sources: quirks Q122-Q124, Q129, faults F01, F30, F31, F37, F46.
 """
 
 from __future__ import annotations
@@ -43,11 +43,12 @@ class Standing:
     :param host_id: marks our own entries.
     :param spread: returns a number in [-1, 1], for jitter.
     :param other_port: returns an external port to try after a conflict.
-    :param external_port: the port chosen in an earlier life, tried first (Q140).
+    :param external_port: the port that it had in an earlier life, tried first and not given up lightly (Q140).
     :param reserves: whether the gateway offers AddAnyPortMapping.
     :param on_record: see :data:`txigd.igd.ownership.OnRecord`.
     :param former: see :data:`txigd.igd.ownership.FormerOnRecord`.
     :param turn: when to look next after a look, VERIFY_SECONDS later at most.
+    :param line_up: whether the gateway's line is up and has an address; None where nobody knows.
     :ivar losses: how often what we had made was found gone, or somebody else's.
     """
 
@@ -64,14 +65,17 @@ class Standing:
         on_record: OnRecord = lambda entry: False,
         former: FormerOnRecord = lambda port: None,
         turn: Turn = lambda now: now + VERIFY_SECONDS,
+        line_up: Callable[[], bool | None] = lambda: None,
     ) -> None:
         self.wanted = wanted
         self.client = wanted.internal_client or client
         self._whose = Ownership(wanted, self.client, host_id, on_record=on_record, former=former)
         self._term = Term(wanted.lease_seconds, spread=spread, turn=turn)
         self.losses = 0
-        self._others = OtherPorts(other_port, offered=reserves)
+        self._line_up = line_up
         self._port = external_port or wanted.wanted_port
+        self._others = OtherPorts(other_port, offered=reserves, first=self._port, kept=external_port)
+        self._passing = False  # the last refusal may pass in a moment
         self._phase = Phase.CHECK
         self._next_at = 0.0
         self._farewell: Farewell | None = None
@@ -88,6 +92,7 @@ class Standing:
     def _settle(self, state: MappingState, left_seconds: int, reason: str, now: float) -> None:
         self._not_stored = 0
         self._cleared = False
+        self._others.works(self._port)
         lease = self._term.begin(left_seconds, now)
         self.status = MappingStatus(state, self._port, lease, reason)
         self._rest_active(lease, now)
@@ -105,15 +110,37 @@ class Standing:
             self._say(MappingState.LOST, text)
         self._rest(seconds, now)
 
-    def _refused(self, reason: str, now: float, *, passing: bool = False) -> None:
-        self._say(MappingState.REFUSED, reason)
-        self._rest(self._term.pause() if passing else RETRY_CEILING_SECONDS, now)  # F37: 501 may pass in a moment
+    def _refused(
+        self, reason: str, now: float, *, passing: bool = False, state: MappingState = MappingState.REFUSED
+    ) -> None:
+        """Tried again later; ``passing`` where that may help in a moment (F37)."""
+        self._passing = passing
+        if self._others.home and not (self._seen_ours or self._made or self._unsure):
+            self._port = self._others.home
+        self._say(state, reason)
+        self._rest(self._term.pause() if passing else RETRY_CEILING_SECONDS, now)
+
+    def _ailing(self, reason: str, now: float) -> None:
+        """501: most say it while their line is down, and keep the port for us; some say it where 718 is due (Q124).
+
+        Another port is tried where no entry of ours ever stood, while the line is up, and when it lasts.
+        """
+        may_be_taken = self.wanted.any_port and self._port != self._others.ours and self._line_up() is not False
+        if not may_be_taken or not self._others.may(now):
+            self._others.trust()
+            self._refused(reason, now, passing=True)
+        elif self._others.doubt(now):
+            self._change_port(now)
+        else:
+            self._refused(f"{reason}: another port if that lasts", now, passing=True, state=MappingState.ADDING)
 
     def _conflict(self, reason: str, now: float) -> None:
         if self.wanted.any_port and self._others.may(now):
+            self._others.home = 0
             self._change_port(now)
             return
-        self._port = self.wanted.wanted_port if self.wanted.any_port else self._port
+        if self.wanted.any_port:
+            self._port = self._others.home = self.wanted.wanted_port
         self._say(MappingState.CONFLICT, reason)
         self._rest(RETRY_CEILING_SECONDS, now)
 
@@ -123,6 +150,7 @@ class Standing:
         if former is None:
             return False
         if self.wanted.any_port and self._others.may(now):
+            self._others.home = 0
             self._change_port(now)  # what leads to nobody any more does no harm beside it
             return True
         self._say(MappingState.REFUSED, former.reason(self._port))

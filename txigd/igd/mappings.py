@@ -45,6 +45,11 @@ class Mappings(HeldSet[PortMapping, HeldMapping, Connection]):
         self._books = Books() if books is None else books
         self._random = random or Random()  # jitter and port choice need no secret
 
+    def line_came_up(self) -> None:
+        """The gateway's line is up again, with an address: what it refused because of that is tried at once."""
+        for held in self:
+            held.line_came_up()
+
     def _key(self, wanted: PortMapping) -> Hashable:
         """A place in the gateway's table."""
         return wanted.protocol, wanted.wanted_port, str(wanted.remote_host or "")

@@ -72,6 +72,11 @@ class WANStatus:
         return self.connection_status.lower() in _CONNECTED
 
     @property
+    def usable(self) -> bool:
+        """Whether it is up and has an address, of whatever class."""
+        return self.connected and self.external_ip is not None
+
+    @property
     def double_nat(self) -> bool:
         """Whether another NAT stands between the gateway and the internet (Q145)."""
         return self.address_class in (AddressClass.PRIVATE, AddressClass.CGNAT)

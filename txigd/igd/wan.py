@@ -69,6 +69,7 @@ class WAN:
         self.on_unreachable: Callable[[], object] = lambda: None
         self.on_uptime_fell: Callable[[], object] = lambda: None
         self.on_live: Callable[[Connection], object] = lambda connection: None
+        self.on_up: Callable[[], object] = lambda: None
 
     # -- for everybody ---------------------------------------------------------------------------------------------
     @property
@@ -324,7 +325,7 @@ class WAN:
     def _publish(self, status: WANStatus) -> None:
         """Tell what is new. A line that flaps is told when it falls, and otherwise once it is calm (F38, Q147)."""
         old, now = self.status, self._clock.seconds()
-        if status.differs(old) and status.connected and status.external_ip is not None:
+        if status.differs(old) and status.usable:
             self._unschedule("soon")  # these are the news, and not half of them
         if not status.differs(old):
             self._held = None
@@ -338,8 +339,7 @@ class WAN:
         else:
             _log.debug("WAN: {old} -> {new}", old=str(old), new=str(status))
             self._held = None
-            self._told_at.append(now)
-            self._watched.set(status)
+            self._tell(status)
 
     def _flaps(self, now: float) -> bool:
         return len(self._told_at) == FLAP_STEPS and now - self._told_at[0] < FLAP_SECONDS
@@ -347,5 +347,11 @@ class WAN:
     def _calmed(self) -> None:
         status, self._held = self._held, None
         if status is not None and status.differs(self.status):
-            self._told_at.append(self._clock.seconds())
-            self._watched.set(status)
+            self._tell(status)
+
+    def _tell(self, status: WANStatus) -> None:
+        old = self.status
+        self._told_at.append(self._clock.seconds())
+        self._watched.set(status)
+        if status.usable and not old.usable:
+            self.on_up()
