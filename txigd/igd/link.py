@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from txigd.igd.services import WANCommonInterfaceConfig1
 
 ICS_STATISTICS: Final = "X_GetICSStatistics"
+_COUNTERS: Final = ("GetTotalBytesReceived", "GetTotalBytesSent", "GetTotalPacketsReceived", "GetTotalPacketsSent")
 _ACCESS_TYPES: Final = ("DSL", "POTS", "Cable", "Ethernet", "Other")
 _LINK_STATES: Final = ("Up", "Down", "Initializing", "Unavailable")
 _SHORTEST_SECONDS: Final = 1.0
@@ -119,17 +120,23 @@ class CommonInterface:
 
     async def _statistics(self) -> Statistics:
         ask_for, service = self._ask_for, self._service
-        received = await ask(self._proxy, "GetTotalBytesReceived", service.get_total_bytes_received)
-        sent = await ask_for("GetTotalBytesSent", service.get_total_bytes_sent)
+        received = await ask(self._proxy, _COUNTERS[0], service.get_total_bytes_received)
+        sent = await ask_for(_COUNTERS[1], service.get_total_bytes_sent)
         at = self._clock.seconds()
-        packets_received = await ask_for("GetTotalPacketsReceived", service.get_total_packets_received)
-        packets_sent = await ask_for("GetTotalPacketsSent", service.get_total_packets_sent)
+        packets_received = await ask_for(_COUNTERS[2], service.get_total_packets_received)
+        packets_sent = await ask_for(_COUNTERS[3], service.get_total_packets_sent)
         counters = TrafficCounters(sent, received, packets_sent, packets_received)
-        if not counters.known and self._proxy.table is not None and ICS_STATISTICS in self._proxy.table.actions:
+        if not counters.known and await self._offers_ics():
             told = await ask(self._proxy, ICS_STATISTICS, lambda: self._proxy.call(ICS_STATISTICS))
             if told is not None:
                 return _ics(told, self._clock.seconds())
         return Statistics(counters, at)
+
+    async def _offers_ics(self) -> bool:
+        """No standard knows of it: the gateway's own description does, read once where all counters are refused."""
+        if all(self._proxy.capabilities.get(name) == "refused" for name in _COUNTERS):
+            await self._proxy.own_description()
+        return self._proxy.table is not None and ICS_STATISTICS in self._proxy.table.actions
 
     async def _ask_for(self, action: str, call: Callable[[], Deferred[int]]) -> int | None:
         """As :func:`~txigd.igd.asking.ask`, for what is lost only by itself: the rest was answered."""

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from txigd.errors import ActionError, BadReply
 from txigd.igd.names import keyword_name, result_name, snake_case
-from txigd.igd.tables import NEEDS_TLS, NOTES, Standard, completed_table
+from txigd.igd.tables import NEEDS_TLS, NOTES, Standard
 from txigd.limits import HTTP_TOTAL_SECONDS
 from txigd.upnp.control.action import ServiceProxy
 from txigd.upnp.description import datatypes
@@ -114,15 +114,14 @@ class TypedAction:
 class TypedService:
     """One IGD service with its actions as methods.
 
-    :param proxy: calls the actions. Its table is completed from the standard, see
-        :func:`txigd.igd.tables.completed_table`.
+    :param proxy: calls the actions. Its table becomes that of the standard, with what it had besides.
     """
 
     standard: ClassVar[Standard]
     actions: ClassVar[Mapping[str, TypedAction]]
 
     def __init__(self, proxy: ServiceProxy) -> None:
-        proxy.describe(completed_table(self.standard, proxy.table))
+        proxy.describe(self.standard.description.with_more(proxy.table))
         self.proxy = proxy
         self._due: float | None = None
 

@@ -39,15 +39,21 @@ class RemoteService:
     Its description (SCPD) is fetched when it is first needed, and once for each description of the device. Where it is
     missing or broken, and for what it leaves out, the table of the standard serves, if there is one.
 
+    What an application calls here is held against the types, ranges and lists of that description. What txigd sends by
+    itself is not: descriptions are hints (Q083, Q086), so the standard's actions keep the standard's types, and the
+    device may answer for itself.
+
     :ivar device: the device that it was described by.
     :ivar service: its entry in the device description: type, id, URLs.
-    :ivar proxy: calls its actions by what is known now, without waiting for the description.
+    :ivar proxy: calls its actions by the table of the standard, by its description only where there is none, and
+        without waiting for that.
     """
 
     def __init__(self, device: RemoteDevice, service: Service) -> None:
         self.device = device
         self.service = service
-        self.proxy = ServiceProxy(service, device.tables(service.service_type, None), device.caller)
+        self._table = device.tables(service.service_type, None)
+        self.proxy = ServiceProxy(service, self._table, device.caller, own=self._own_description)
         self._own: ServiceDescription | None = None
         self._fetching: Deferred[Any] | None = None
         self._fetched = False
@@ -66,7 +72,7 @@ class RemoteService:
     @property
     def table(self) -> ServiceDescription | None:
         """Actions and variables as they are known now; None where nothing is."""
-        return self.proxy.table
+        return self._table or self.proxy.table
 
     @property
     def described(self) -> bool | None:
@@ -136,12 +142,17 @@ class RemoteService:
             return
         self._fetching = None
         self._own, self._fetched = result, True
-        table = self.device.tables(self.service.service_type, result)
-        if table is not None:
-            self.proxy.describe(table)
+        standard = self.device.tables(self.service.service_type, None)
+        self._table = table = self.device.tables(self.service.service_type, result)
+        working = table if standard is None else standard.with_more(result)
+        if working is not None:
+            self.proxy.describe(working)
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(table)
+
+    def _own_description(self) -> Deferred[ServiceDescription | None]:
+        return self.description().addCallback(lambda _: self._own)
 
     # -- control -------------------------------------------------------------------------------------------------------
     def call(
@@ -172,7 +183,7 @@ class RemoteService:
     ) -> dict[str, Any]:
         if await self.description() is None:
             raise ActionNotOffered(f"{self.name} has no description that can be read, so its actions are not known")
-        return await self.proxy.call(action, collected(arguments, named, action), seconds=seconds)
+        return await self.proxy.call_by(self.table, action, collected(arguments, named, action), seconds=seconds)
 
     def query(self, variable: str, *, seconds: float = HTTP_TOTAL_SECONDS) -> Deferred[Any]:
         """Ask for one state variable (QueryStateVariable, deprecated since 2003; few devices answer).
@@ -186,7 +197,7 @@ class RemoteService:
     async def _query(self, variable: str, seconds: float) -> Any:
         await self.description()
         spelled = next((name for name in self.variables if name.lower() == variable.lower()), variable)
-        return await self.proxy.query(spelled, seconds=seconds)
+        return await self.proxy.query(spelled, seconds=seconds, table=self.table)
 
     # -- events --------------------------------------------------------------------------------------------------------
     def observe(
@@ -234,7 +245,8 @@ class RemoteService:
         self.service = service
         self._fetched, self._own = False, None
         fetching, self._fetching = self._fetching, None
-        self.proxy.renew(service, self.device.tables(service.service_type, None), self.device.caller)
+        self._table = self.device.tables(service.service_type, None)
+        self.proxy.renew(service, self._table, self.device.caller)
         if fetching is not None:
             fetching.cancel()
             if self._waiting:

@@ -6,7 +6,7 @@ allowedValueRange) and 3.1 (argument), quirks Q086, Q096, Q097, Q100, Q110.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
@@ -47,6 +47,12 @@ def encode(table: ServiceDescription, action: Action, given: Mapping[str, object
         right = ", ".join(argument.name for argument in action.inputs) or "no argument"
         raise InvalidArgument(f"{action.name} takes {right}; given: {', '.join(given) or 'none'}")
     return [(argument.name, _encode_one(table, argument, values[argument.name.lower()])) for argument in action.inputs]
+
+
+def arranged(texts: Iterable[tuple[str, str]], names: Iterable[str]) -> list[tuple[str, str]]:
+    """The same texts under these names and in their order; what is not named stays out, each comes once."""
+    by_name = {name.lower(): text for name, text in texts}
+    return [(name, by_name.pop(name.lower())) for name in names if name.lower() in by_name]
 
 
 def decode(table: ServiceDescription, action: Action, answer: Mapping[str, str]) -> dict[str, Any]:

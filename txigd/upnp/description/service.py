@@ -67,6 +67,14 @@ class ServiceDescription:
         """The names of the state variables that are sent in events."""
         return tuple(variable.name for variable in self.variables.values() if variable.evented)
 
+    def with_more(self, other: ServiceDescription | None) -> ServiceDescription:
+        """This one, and of the other what is not in it."""
+        if other is None:
+            return self
+        return ServiceDescription(
+            MappingProxyType({**other.actions, **self.actions}), MappingProxyType({**other.variables, **self.variables})
+        )
+
 
 def parse(document: bytes) -> ServiceDescription:
     """Read a service description.
