@@ -16,6 +16,7 @@ from txigd.igd.held_mapping import HeldMapping
 from txigd.igd.lease_facts import MappingState
 from txigd.igd.status import WANStatus
 from txigd.testing import SimulatedGateway
+from txigd.testing.quirks import Quirk
 from txigd.upnp.discovery.presence import Presence
 
 PUBLIC = "11.22.33.44"
@@ -62,7 +63,7 @@ class QuirkCase(TestCase):
         self.reactor.start()
         self.addCleanup(self.reactor.stop)
 
-    def play(self, *quirks: str, profile: str = "", **options: Any) -> SimulatedGateway:
+    def play(self, *quirks: str | Quirk, profile: str = "", **options: Any) -> SimulatedGateway:
         """The device, not started yet."""
         options = {"ssdp": False, "relay": False, "quirks": quirks, **options}
         if profile:
@@ -72,7 +73,7 @@ class QuirkCase(TestCase):
         self.addCleanup(self.device.stop)
         return self.device
 
-    async def find(self, *quirks: str, seconds: float = 30, **options: Any) -> Gateway:
+    async def find(self, *quirks: str | Quirk, seconds: float = 30, **options: Any) -> Gateway:
         """Start a device that plays these quirks, and a control point that finds it."""
         await self.play(*quirks, **options).start()
         self.point = ControlPoint(self.reactor, gateway=self.device.location)

@@ -15,13 +15,15 @@ from txigd.errors import (
     ExchangeError,
     ExchangeTimeout,
     HTTPStatusError,
+    InvalidArgument,
     TxigdError,
 )
 from txigd.igd.lease_facts import Added, Deleted, Denied, Fact, Failed, Found, Missing, Reserved, Unreadable
 from txigd.igd.mapping import TAG_PREFIX, PortMapping, PortMappingEntry
+from txigd.igd.own_range import own_range
 from txigd.igd.port_table import NO_ENTRY, PortTable, entry_of
 from txigd.igd.status import Learned, Reading
-from txigd.upnp.control.action import ServiceProxy
+from txigd.upnp.control.action import INVALID_ARGS, ServiceProxy
 
 _NONE_TO_DELETE = NO_ENTRY | {402}  # Q135
 _UPTIMES = 2**31  # more is a negative number in disguise (Q150)
@@ -130,7 +132,7 @@ class Connection:
             entry = await self._one(wanted.protocol, port, _remote(wanted), due)
         except ActionError as error:
             return Missing() if error.code in NO_ENTRY else Unreadable()
-        except (HTTPStatusError, BadReply, ActionNotOffered):
+        except (HTTPStatusError, BadReply, ActionNotOffered, InvalidArgument):
             return Unreadable()
         except ExchangeError as error:
             return Failed(str(error))
@@ -178,12 +180,24 @@ class Connection:
         try:
             return await self.proxy.call(action, due=due, **arguments)
         except ActionError as error:
-            return Denied(error.code, error.text or error.name)
-        except (HTTPStatusError, ActionNotOffered) as error:
+            return await self._denied(action, arguments, error)
+        except (HTTPStatusError, ActionNotOffered, InvalidArgument) as error:
             busy = isinstance(error, HTTPStatusError) and error.status == 503
             return Failed(str(error)) if busy else Denied(0, str(error))
         except ExchangeError as error:
             return Failed(str(error))
+
+    async def _denied(self, action: str, arguments: dict[str, Any], error: ActionError) -> Denied:
+        """What the refusal means; what it means by Invalid Args may stand in the gateway's own description."""
+        text = error.text or error.name
+        if error.code != INVALID_ARGS:
+            return Denied(error.code, text)
+        own = await self.proxy.own_description()
+        ports = own_range(own, action, "NewExternalPort")
+        if ports is not None and arguments["NewExternalPort"] not in ports:
+            return Denied(error.code, f"{text}: it describes external ports {ports}", bad_port=True)
+        leases, asked = own_range(own, action, "NewLeaseDuration"), arguments["NewLeaseDuration"]
+        return Denied(error.code, text, other_lease=None if leases is None or asked in leases else leases.lease(asked))
 
     async def seek_entry(
         self, wanted: PortMapping, *, client: ipaddress.IPv4Address | ipaddress.IPv6Address, description: str
@@ -214,7 +228,7 @@ class Connection:
             if error.code == 606:
                 return Denied(error.code, error.text or error.name)
             return Deleted(gone=error.code in _NONE_TO_DELETE)
-        except ActionNotOffered:
+        except (ActionNotOffered, InvalidArgument):
             return Deleted(gone=False)
         except ExchangeError as error:
             return Failed(str(error))

@@ -184,7 +184,7 @@ class Lease(Standing):
 
     def _denied(self, fact: Denied, now: float) -> None:
         reason = f"error {fact.code} {fact.text}".strip()
-        if fact.code in (725, 402) and self._term.step(fact.code):
+        if self._other_lease(fact):
             return
         if fact.code == 718 and self._seen_ours and not self._cleared:
             self._cleared = True  # Q122, F32: our own old entry stands in the way
@@ -205,10 +205,16 @@ class Lease(Standing):
                 self._refused(f"{reason}: this gateway wants external port {self.wanted.internal_port}", now)
         elif fact.code in (718, 729):
             self._conflict(reason, now)
+        elif fact.bad_port and self.wanted.any_port and self._others.may(now):
+            self._change_port(now)
         elif fact.code == 501:
             self._ailing(reason, now)
         else:
             self._refused(reason, now)
+
+    def _other_lease(self, fact: Denied) -> bool:
+        """Whether the lease may be what is wrong, and there is another one to ask for."""
+        return fact.code in (725, 402) and not fact.bad_port and self._term.step(fact.code, fact.other_lease)
 
     # -- a port that the gateway picks (F36) --------------------------------------------------------------------------
     def _reserved(self, fact: Reserved, now: float) -> None:
@@ -217,7 +223,7 @@ class Lease(Standing):
         self._added(Added(), now)
 
     def _reserve_denied(self, fact: Denied, now: float) -> None:
-        if fact.code in (725, 402) and self._term.step(fact.code):
+        if self._other_lease(fact):
             return
         if fact.code == 728:
             self._refused(f"error {fact.code} {fact.text}".strip(), now)

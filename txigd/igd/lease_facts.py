@@ -72,10 +72,16 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """AddPortMapping or AddAnyPortMapping was answered with a UPnP error; or DeletePortMapping with 606."""
+    """AddPortMapping or AddAnyPortMapping was answered with a UPnP error; or DeletePortMapping with 606.
+
+    After 402 the gateway's own description may say why: ``other_lease`` is a lease that it allows in place of the one
+    asked for, ``bad_port`` that the external port is none of those that it allows.
+    """
 
     code: int
     text: str
+    other_lease: int | None = None
+    bad_port: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,15 +47,16 @@ class Term:
         self._ends_at: float | None = None  # when the entry runs out by itself, as far as is known
 
     # -- what to ask for ---------------------------------------------------------------------------------------------
-    def step(self, code: int) -> bool:
+    def step(self, code: int, described: int | None = None) -> bool:
         """Q117, Q118: finite -> permanent -> a week -> an hour; each tried once per life of the gateway.
 
         :param code: what the lease was refused with, 725 or 402.
+        :param described: a lease that the gateway's own description allows, which goes before all of these.
         :return: whether there is another one to ask for.
         """
         self._refused.add(self.ask_seconds)
-        for seconds in (0, LEASE_CEILING_SECONDS, LEASE_SECONDS)[: 1 if code == 725 else 3]:
-            if seconds not in self._refused:
+        for seconds in (0,) if code == 725 else (described, 0, LEASE_CEILING_SECONDS, LEASE_SECONDS):
+            if seconds is not None and seconds not in self._refused:
                 self.ask_seconds = seconds
                 return True
         return False
