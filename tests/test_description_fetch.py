@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -15,6 +16,7 @@ from txigd.interfaces import IExchange
 from txigd.upnp import url
 from txigd.upnp.description.device import Service
 from txigd.upnp.description.fetch import fetch_description, fetch_service
+from txigd.upnp.description.fetches import Fetches
 from txigd.upnp.http_reply import Reply
 
 MESSAGES = Path(__file__).parent / "messages"
@@ -73,6 +75,21 @@ class FetchDescriptionTests(SynchronousTestCase):
     def test_Q056_the_first_try_takes_ten_seconds(self):
         self.successResultOf(self.fetch(described()))
         self.assertEqual(self.exchange.requests[0][-1], 10.0)
+
+    def test_Q056_further_tries_of_a_patient_fetch_take_thirty(self):
+        clock, exchange = Clock(), ScriptedExchange({str(LOCATION): Reply(200)})
+        fetched = Fetches(clock).get(exchange, LOCATION, patient=True, again=False)
+        clock.pump([1.0] * 3)
+        exchange.answers[str(LOCATION)] = described()
+        clock.pump([1.0] * 4)
+        self.assertIsNotNone(self.successResultOf(fetched))
+        self.assertEqual([request[-1] for request in exchange.requests], [10.0, 30.0, 30.0, 30.0])
+
+    def test_Q056_a_device_of_no_interest_gets_ten_seconds_once(self):
+        clock, exchange = Clock(), ScriptedExchange({})
+        fetched = Fetches(clock).get(exchange, LOCATION, patient=False, again=False)
+        self.failureResultOf(fetched, ConnectFailed)
+        self.assertEqual([request[-1] for request in exchange.requests], [10.0])
 
     def test_Q052_status(self):
         error = self.failureResultOf(self.fetch(Reply(404, body=b"<html>gone</html>")), HTTPStatusError).value

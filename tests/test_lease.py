@@ -228,6 +228,19 @@ class HoldTests(LeaseTestCase):
         self.assertEqual(self.router.table[80].internal_client, str(US))
         self.assertState(lease, MappingState.ACTIVE)
 
+    def test_Q141_an_entry_of_ours_that_leads_elsewhere_is_put_right_while_active(self):
+        """An earlier life of ours at another address, or another of our programs, wrote over it since the last look."""
+        for client, internal in (("192.168.1.99", 80), (str(US), 81)):
+            self.router = Router()
+            lease = self.lease(on_record=lambda entry: entry.internal_client == "192.168.1.99")
+            self.run_to_rest(lease)
+            self.assertState(lease, MappingState.ACTIVE)
+            self.router.put(80, client, internal, OURS, self.now, 3600)
+            self.pass_time(lease, 61)
+            entry = self.router.table[80]
+            self.assertEqual((entry.internal_client, entry.internal_port), (str(US), 80))
+            self.assertState(lease, MappingState.ACTIVE)
+
 
 class LadderTests(LeaseTestCase):
     def test_Q117_F33_only_permanent_leases(self):

@@ -88,6 +88,10 @@ class TagTests(SynchronousTestCase):
         self.assertTrue(is_ours(made, "0a1b2c3d"))
         self.assertFalse(is_ours(made, "ffffffff"))
 
+    def test_Q099_a_long_name_is_cut(self):
+        self.assertEqual(tag("0a1b2c3d", "w" * 100), "txigd.0a1b2c3d." + "w" * 48)
+        self.assertEqual(tag("0a1b2c3d", "w" * 47 + " x"), "txigd.0a1b2c3d." + "w" * 47, "no blank at the cut")
+
     def test_others_are_not_ours(self):
         for text in ("", "txigd", "BitComet", "x txigd.0a1b2c3d.web", "TXIGD.0a1b2c3d.web"):
             self.assertFalse(is_ours(text, "0a1b2c3d"))
