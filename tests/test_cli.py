@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.child import ALONE, NO_NETWORK, ROOT, TXIGD, Child, namespace_or_skip, own_loopback, reactor
 from txigd.cli import arguments, commands, next_steps, report, simulation
-from txigd.errors import AddressingError, HTTPStatusError, MappingConflict
+from txigd.errors import AddressingError, ConnectFailed, ExchangeTimeout, HTTPStatusError, MappingConflict
 from txigd.testing import WAN_ADDRESS, SimulatedGateway
 from txigd.upnp.addressing import Link
 
@@ -146,6 +146,13 @@ class ReportTests(SynchronousTestCase):
             next_steps.after(HTTPStatusError(404), url="http://192.168.1.1/x.xml").partition(";")[0],
             "http://192.168.1.1/x.xml: HTTP status 404",
         )
+        for error, said in (
+            (HTTPStatusError(404), "http://192.168.1.1/x.xml: HTTP status 404"),
+            (ConnectFailed("no."), "http://192.168.1.1/x.xml: no; 'txigd describe URL' shows where it says that it "),
+            (ExchangeTimeout("late"), "http://192.168.1.1/x.xml: late; try --timeout 60"),
+        ):
+            told = next_steps.after(error, url="http://192.168.1.1/x.xml", described=True)
+            self.assertTrue(told.startswith(said) and "is this the URL" not in told, told)
 
 
 class CommandTests(TestCase):

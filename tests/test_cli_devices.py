@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,9 @@ class CommandTests(TestCase):
             ((*wan, "NewExternalPort=-1", "NewProtocol=TCP"), "NewExternalPort: -1 is not in 0..65535", 2),
             ((*wan, "NewExternalPort=80", "NewProtocol=SCTP"), "use one of TCP, UDP", 2),
             ((*wan, "NewExternalPort=80", "NewProtocol=TCP"), "error 714", 1),
+            ((*wan, f"NewExternalPort={'9' * 40}", "NewProtocol=TCP"), "a number of 40 digits is out of range", 2),
+            (("describe", light.location, "--base", light.location), "describe: --base is for a FILE", 2),
+            (("describe", light.location, "--base", "nonsense"), "describe: --base is for a FILE", 2),
         ):
             running.append(self.refused(said, status, *words))
         await gatherResults(running)
@@ -288,6 +292,15 @@ class CommandTests(TestCase):
         await self.refused("error 401", 1, "call", light.location, "SwitchPower", "Wait", *given)
         (sent,) = [one.body for one in light.device.received if one.action == "Wait"]
         self.assertEqual(soap.read_request(sent)[2], dict.fromkeys(words, "1"))
+
+    async def test_a_call_that_fails_does_not_blame_the_url(self) -> None:
+        gateway = await self.gateway()
+        for fault, said in (("empty", "GetStatusInfo"), ("close", ""), (HTTPStatus.NOT_FOUND, "HTTP status 404")):
+            gateway.set_fault("GetStatusInfo", fault)
+            line = await self.txigd("call", gateway.location, "WANIPConnection", "GetStatusInfo", status=1)
+            self.assertTrue(line.startswith(f"txigd call: {gateway.location}: "), line)
+            self.assertIn(said, line)
+            self.assertNotIn("is this the URL", line)
 
     async def test_subscribe(self) -> None:
         light = self.light()

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from txigd.cli.device_tree import clean, description_data, description_lines, table_data, table_lines
+from txigd.cli.next_steps import after
 from txigd.cli.report import Report
-from txigd.errors import ActionNotOffered, BadURL, DescriptionError, InvalidArgument
+from txigd.errors import ActionNotOffered, BadURL, DescriptionError, ExchangeError, InvalidArgument
 from txigd.igd.tables import known_table
 from txigd.limits import DESCRIPTION_OCTETS, SCPD_OCTETS
 from txigd.upnp import url, xml
@@ -33,6 +34,8 @@ async def describe(reactor: Any, options: argparse.Namespace, report: Report) ->
     """Show a device, from the network or from a file."""
     if "://" not in options.url:
         return _describe_file(Path(options.url), options.base, report)
+    if options.base is not None:
+        raise InvalidArgument("--base is for a FILE: on the network a description says by itself where it came from")
     async with _point(reactor) as point:
         found = await point.device(location(options.url), seconds=options.timeout)
         tables: _Tables = {}
@@ -111,14 +114,20 @@ async def call(reactor: Any, options: argparse.Namespace, report: Report) -> int
     async with _point(reactor) as point:
         device = await point.device(location(options.url), seconds=options.timeout)
         service = chosen(device, options.service, report)
-        if options.action.lower() == "querystatevariable":
-            told: Mapping[str, Any] = await _query(service, options)
-        else:
-            signature = await _signature(service, options.action)
-            told = await service.call(signature.name, _values(signature, options.arguments), seconds=options.timeout)
+        try:
+            told = await _told(service, options)
+        except ExchangeError as error:
+            return report.failed(after(error, url=options.url, described=True))
     shown = "\n".join(clean(f"{name}={word(value)}") for name, value in told.items())
     report.value({name: jsonable(value) for name, value in told.items()}, shown or f"{options.action}: done")
     return 0
+
+
+async def _told(service: RemoteService, options: argparse.Namespace) -> Mapping[str, Any]:
+    if options.action.lower() == "querystatevariable":
+        return await _query(service, options)
+    signature = await _signature(service, options.action)
+    return await service.call(signature.name, _values(signature, options.arguments), seconds=options.timeout)
 
 
 def chosen(device: RemoteDevice, name: str, report: Report) -> RemoteService:

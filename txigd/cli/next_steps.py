@@ -30,15 +30,20 @@ _AFTER_DEVICE: tuple[tuple[type[TxigdError], str], ...] = (
     (DescriptionError, _OTHER),
     (ActionError, "'txigd describe URL' shows what each action takes"),
 )
+_AFTER_CALL: tuple[tuple[type[TxigdError], str], ...] = (
+    (ConnectFailed, "'txigd describe URL' shows where it says that it listens"),
+    (ExchangeTimeout, "try --timeout 60"),
+)
 
 
-def after(error: TxigdError, *, url: str | None = None) -> str:
+def after(error: TxigdError, *, url: str | None = None, described: bool = False) -> str:
     """The sentence and the next step, if there is one.
 
     :param url: of the device that was named, where a command talks to any device.
+    :param described: whether its description was read: then the URL is right, and what failed came later.
     """
     text = str(error).rstrip(".")
-    table = _AFTER if url is None else _AFTER_DEVICE
+    table = _AFTER if url is None else _AFTER_CALL if described else _AFTER_DEVICE
     step = next((words for kind, words in table if isinstance(error, kind)), "")
     if url is not None and isinstance(error, (ExchangeError, DescriptionError)):
         text = f"{url}: {text}"
