@@ -183,7 +183,9 @@ class EntryTests(ConnectionTestCase):
         self.assertEqual((entry.protocol, entry.external_port, entry.internal_client), ("TCP", 8080, "192.168.1.99"))
 
     def test_what_each_fault_of_a_read_means(self) -> None:
-        table = {713: Missing, 714: Missing, 401: Unreadable, 602: Unreadable, 501: Unreadable, "html": Unreadable}
+        for action in ("GetGenericPortMappingEntry", "GetListOfPortMappings"):
+            self.router.faults[action] = 401
+        table = {713: Missing, 714: Missing, 401: Unreadable, 602: Unreadable, 501: Failed, "html": Failed}
         for fault, expected in table.items():
             with self.subTest(fault=fault):
                 self.router.faults["GetSpecificPortMappingEntry"] = fault

@@ -304,7 +304,8 @@ class FakeDeviceTests(ControlPointTestCase):
         for code in (401, 602):
             with self.subTest(str(code)):
                 self.setUp()
-                self.router.faults["GetSpecificPortMappingEntry"] = code
+                for action in ("GetSpecificPortMappingEntry", "GetGenericPortMappingEntry", "GetListOfPortMappings"):
+                    self.router.faults[action] = code
                 held = self.held()
                 self.assertEqual(held.status.state, MappingState.UNVERIFIED)
                 self.wait(2 * 3600, 5)

@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 from txigd.errors import (
     ActionError,
     ActionNotOffered,
-    BadReply,
     ConnectFailed,
     ExchangeError,
     ExchangeTimeout,
@@ -18,10 +17,11 @@ from txigd.errors import (
     InvalidArgument,
     TxigdError,
 )
-from txigd.igd.lease_facts import Added, Deleted, Denied, Fact, Failed, Found, Missing, Reserved, Unreadable
+from txigd.igd.lease_facts import Added, Deleted, Denied, Fact, Failed, Found, Missing, Reserved
 from txigd.igd.mapping import TAG_PREFIX, PortMapping, PortMappingEntry
 from txigd.igd.own_range import own_range
 from txigd.igd.port_table import NO_ENTRY, PortTable, entry_of
+from txigd.igd.read_back import REFUSED, SILENCE, ReadBack
 from txigd.igd.status import Learned, Reading
 from txigd.upnp.control.action import INVALID_ARGS, ServiceProxy
 
@@ -49,6 +49,7 @@ class Connection:
         self.local_address = local_address
         self.udn = udn
         self.line_up: bool | None = None
+        self._read_back = ReadBack(proxy)
         self._odd: tuple[str | None, str | None] | None = None  # answers that disagree, and not for a moment only
 
     @property
@@ -124,21 +125,16 @@ class Connection:
 
     # -- the table ---------------------------------------------------------------------------------------------------
     async def read_entry(self, wanted: PortMapping, port: int, *, due: float | None = None) -> Fact:
-        """Read the entry at an external port: Found, Missing, Unreadable or Failed.
+        """Read the entry at an external port, by whatever action the gateway offers: Found, Missing, Unreadable where
+        it offers none, or Failed.
 
         :param due: by when it should be done; what is due first goes first.
         """
-        try:
-            entry = await self._one(wanted.protocol, port, _remote(wanted), due)
-        except ActionError as error:
-            return Missing() if error.code in NO_ENTRY else Unreadable()
-        except (HTTPStatusError, BadReply, ActionNotOffered, InvalidArgument):
-            return Unreadable()
-        except ExchangeError as error:
-            return Failed(str(error))
-        if not entry.internal_client and not entry.internal_port:
-            return Missing()  # an entry that leads nowhere is none
-        return Found(entry)
+        return await self.look(wanted.protocol, port, _remote(wanted), due=due)
+
+    async def look(self, protocol: str, port: int, remote_host: str = "", *, due: float | None = None) -> Fact:
+        """The same for any entry."""
+        return await self._read_back.read(protocol, port, remote_host, due)
 
     async def add_entry(
         self,
@@ -186,6 +182,8 @@ class Connection:
             return Failed(str(error)) if busy else Denied(0, str(error))
         except ExchangeError as error:
             return Failed(str(error))
+        finally:
+            self._read_back.wrote()
 
     async def _denied(self, action: str, arguments: dict[str, Any], error: ActionError) -> Denied:
         """What the refusal means; what it means by Invalid Args may stand in the gateway's own description."""
@@ -206,17 +204,22 @@ class Connection:
 
         :param description: the tag that it was given; gateways may cut it.
         """
+        table = PortTable(self.proxy)
+        whole = wanted.protocol, 0, ""
         try:
-            entries = await self.entries()
-        except (ActionError, ActionNotOffered, HTTPStatusError, BadReply):
-            return Unreadable()
-        except ExchangeError as error:
+            entries = await table.read()
+        except SILENCE as error:
             return Failed(str(error))
+        except REFUSED as error:
+            return self._read_back.unread(whole, error)
         for entry in entries:
             leads = entry.protocol == wanted.protocol and entry.leads_to(client, wanted.internal_port)
             shown = entry.description.strip()
             if leads and entry.external_port and shown.startswith(TAG_PREFIX) and description.startswith(shown):
                 return Found(entry)
+        if table.broke_off is not None and not table.complete:
+            return self._read_back.unread(whole, table.broke_off)
+        self._read_back.was_read(whole)
         return Missing()
 
     async def delete_entry(self, wanted: PortMapping, port: int, *, due: float | None = None) -> Fact:
@@ -232,6 +235,8 @@ class Connection:
             return Deleted(gone=False)
         except ExchangeError as error:
             return Failed(str(error))
+        finally:
+            self._read_back.wrote()
         return Deleted()
 
     def entry(self, protocol: str, port: int, remote_host: str = "") -> Deferred[PortMappingEntry]:

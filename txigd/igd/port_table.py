@@ -21,7 +21,7 @@ from txigd.igd import port_listing
 from txigd.igd.mapping import PROTOCOLS, PortMappingEntry
 from txigd.igd.port_listing import Ranges
 from txigd.limits import MAPPING_LIST_SAFE, MAPPING_WALK
-from txigd.upnp.control.action import ServiceProxy
+from txigd.upnp.control.action import REFUSALS, ServiceProxy
 
 NO_ENTRY: Final = frozenset({713, 714})
 _END: Final = frozenset({*NO_ENTRY, 402})
@@ -36,12 +36,17 @@ Place = tuple[str, int, str]
 class PortTable:
     """One reading of the table of ``proxy``'s service.
 
+    :param due: by when its calls should be done; what is due first goes first.
+    :ivar found: what it read, by place.
     :ivar complete: whether what was found is surely all of it.
+    :ivar broke_off: what the walk ended with, where that is no end of a table: there may be more.
     """
 
-    def __init__(self, proxy: ServiceProxy) -> None:
+    def __init__(self, proxy: ServiceProxy, *, due: float | None = None) -> None:
         self._proxy = proxy
-        self._found: dict[Place, PortMappingEntry] = {}
+        self._due = due
+        self.found: dict[Place, PortMappingEntry] = {}
+        self.broke_off: TxigdError | None = None
         self._refusal: TxigdError | None = None
         self._listed = False
         self.complete = False
@@ -54,42 +59,56 @@ class PortTable:
             as well.
         :raises ActionNotOffered: as before, where its description has no walk.
         """
-        await self._walk()
+        await self.walk()
         # miniupnpd 2.3.1 dies of a list of more than 132 entries; its walk always works, so that a table of unknown
         # size is none of its
-        if self._offers_list and len(self._found) <= MAPPING_LIST_SAFE:
+        if self.offers_list and len(self.found) <= MAPPING_LIST_SAFE:
             await self._read_lists()
         if self._refusal is not None and not self._listed:
             raise self._refusal
-        return list(self._found.values())
+        return list(self.found.values())
 
-    async def _walk(self) -> None:
-        """From index 0 to the first refusal, a repeated entry or a cap, whichever the gateway offers (Q137)."""
-        for index in range(MAPPING_WALK):
+    async def walk(self, first: int = 0, end: int = MAPPING_WALK) -> None:
+        """From an index to the first refusal, a repeated entry or a cap, whichever the gateway offers (Q137).
+
+        :raises ExchangeError: when the gateway fell silent.
+        """
+        for index in range(first, end):
             try:
-                told = await self._proxy.call(_WALK, NewPortMappingIndex=index)
+                told = await self._proxy.call(_WALK, due=self._due, NewPortMappingIndex=index)
             except _SILENCE:
                 raise
             except (ActionError, ActionNotOffered, ExchangeError) as error:
                 self.complete = isinstance(error, ActionError) and error.code in _END
                 if index == 0 and not self.complete:
                     self._refusal = error
+                if not (self.complete or (index and isinstance(error, ActionError) and error.code in REFUSALS)):
+                    self.broke_off = error
                 return
             entry = entry_of(told)
-            if _place(entry) in self._found:  # the time left counts down, so whole entries would differ
+            if _place(entry) in self.found:  # the time left counts down, so whole entries would differ
                 return
-            self._found[_place(entry)] = entry
+            self.found[_place(entry)] = entry
 
     @property
-    def _offers_list(self) -> bool:
+    def offers_list(self) -> bool:
+        """Whether the list action may be asked, as far as is known."""
         return self._proxy.service.version >= 2 and self._proxy.capabilities.get(_LIST, "refused") != "refused"
+
+    async def list_port(self, place: Place) -> None:
+        """Ask for the list of one port.
+
+        :raises ActionError: as the gateway refuses it.
+        :raises ExchangeError: when the gateway fell silent, or answered nonsense.
+        """
+        self._add(await self._list(place[0], place[1], place[1]))
 
     async def _read_lists(self) -> None:
         """After a whole walk one list for each protocol; else as many as it takes, of ever narrower ranges."""
         ranges = Ranges()
         for protocol in PROTOCOLS:
             ranges.begin()
-            while (asked := ranges.next()) is not None and len(self._found) < MAPPING_WALK:
+            while (asked := ranges.next()) is not None and len(self.found) < MAPPING_WALK:
                 try:
                     entries = await self._list(protocol, *asked)
                 except _SILENCE:
@@ -97,7 +116,7 @@ class PortTable:
                         raise  # half a table is never taken for a whole one
                     return
                 except (ActionError, ActionNotOffered, ExchangeError, InvalidArgument):
-                    if not self._offers_list:
+                    if not self.offers_list:
                         return
                     ranges.refused()
                 else:
@@ -111,6 +130,7 @@ class PortTable:
         try:
             told = await self._proxy.call(
                 _LIST,
+                due=self._due,
                 NewStartPort=first,
                 NewEndPort=last,
                 NewProtocol=protocol,
@@ -125,9 +145,9 @@ class PortTable:
 
     def _add(self, entries: tuple[PortMappingEntry, ...]) -> None:
         for entry in entries:
-            known = self._found.setdefault(_place(entry), entry)
+            known = self.found.setdefault(_place(entry), entry)
             if not known.lease_seconds and entry.lease_seconds:
-                self._found[_place(entry)] = entry
+                self.found[_place(entry)] = entry
 
 
 def _place(entry: PortMappingEntry) -> Place:

@@ -46,18 +46,21 @@ _IDEMPOTENT = re.compile(r"(?:X_(?:[A-Za-z0-9-]+_)?)?(?:Get|Query)(?![a-z])")
 
 
 class Caller:
-    """Calls actions of one gateway, one after the other (Q103)."""
+    """Calls actions of one gateway, one after the other (Q103).
+
+    :ivar clock: the time by which calls are due.
+    """
 
     def __init__(self, exchange: IExchange, *, clock: IReactorTime) -> None:
         self._exchange = exchange
-        self._clock = clock
+        self.clock = clock
         self._turns = Turns()
         self._routes: dict[DeviceURL, Route] = {}
         self._prompt: set[str] = set()  # actions whose last answer came soon
 
     def beside(self, exchange: IExchange) -> Caller:
         """A caller by another exchange that takes its turn in the same queue: the gateway stays one (Q103)."""
-        caller = Caller(exchange, clock=self._clock)
+        caller = Caller(exchange, clock=self.clock)
         caller._turns = self._turns
         return caller
 
@@ -110,8 +113,8 @@ class Caller:
         body = soap.request(service_type, action, arguments)
         call = _Call(service_type, action, outputs, body, idempotent)
         way = Route(service.control_url, others=detours(service.control_url, service.directory))
-        await self._turns.take(self._clock.seconds(), due)
-        running = Deferred.fromCoroutine(self._run(call, way, self._clock.seconds() + seconds))
+        await self._turns.take(self.clock.seconds(), due)
+        running = Deferred.fromCoroutine(self._run(call, way, self.clock.seconds() + seconds))
         # No "finally": that would run as well when the garbage collector throws a suspended call away, and wake those
         # that are thrown away with it.
         return await running.addBoth(self._turns.pass_on)
@@ -156,10 +159,10 @@ class Caller:
 
     def _expects_haste(self, call: _Call, deadline: float) -> bool:
         """Whether silence most likely means a loss, and there is time for another try that has much of the budget."""
-        return call.action in self._prompt and deadline - self._clock.seconds() >= 2 * CALL_HASTY_SECONDS
+        return call.action in self._prompt and deadline - self.clock.seconds() >= 2 * CALL_HASTY_SECONDS
 
     async def _attempt(self, call: _Call, route: Route, deadline: float, at_most: float | None) -> dict[str, str]:
-        began = self._clock.seconds()
+        began = self.clock.seconds()
         remaining = deadline - began
         if remaining <= 0:
             raise ExchangeTimeout(f"{call.action}: no time left for another try")
@@ -172,7 +175,7 @@ class Caller:
             body_cap=LARGE_REPLIES.get(call.action, SOAP_OCTETS),
             seconds=at_most or remaining,
         )
-        if self._clock.seconds() - began <= CALL_HASTY_SECONDS / 2 and call.action not in LARGE_REPLIES:
+        if self.clock.seconds() - began <= CALL_HASTY_SECONDS / 2 and call.action not in LARGE_REPLIES:
             while len(self._prompt) >= SCPD_ACTIONS:
                 self._prompt.pop()
             self._prompt.add(call.action)
