@@ -439,6 +439,27 @@ class CloneTests(LeaseTestCase):
         self.run_to_rest(lease)
         self.assertEqual(self.router.table[80].internal_client, "192.168.1.8")
 
+    def test_D5_Q123_another_program_of_this_host_has_the_same_id(self):
+        """Two of one id on one host: what leads to another port of it, and is not on our record, is the other one's."""
+        self.router.put(80, str(US), 8000, OURS)
+        lease = self.lease()
+        self.pass_time(lease, 3600)
+        self.assertState(lease, MappingState.CONFLICT)
+        self.assertEqual((self.router.table[80].internal_port, self.router.adds()), (8000, []))
+        lease.release()
+        self.run_to_rest(lease)
+        self.assertEqual(self.router.table[80].internal_port, 8000)
+        other = self.lease(any_port=True)
+        self.run_to_rest(other)
+        self.assertState(other, MappingState.ACTIVE, 50_000)
+
+    def test_F54_what_we_made_for_another_port_of_this_host_is_made_right(self):
+        self.router.put(80, str(US), 8000, OURS)
+        lease = self.lease(on_record=lambda entry: entry.internal_port == 8000)
+        self.run_to_rest(lease)
+        self.assertState(lease, MappingState.ACTIVE)
+        self.assertEqual(self.router.table[80].internal_port, 80)
+
 
 FACTS = st.one_of(
     st.builds(

@@ -46,8 +46,8 @@ class SilenceTests(LeaseTestCase):
         self.assertState(lease, MappingState.ACTIVE)
         self.assertEqual(lease.status.lease_seconds, 3599)
 
-    def test_an_entry_that_goes_elsewhere_is_made_right(self):
-        lease = self.lease()
+    def test_an_entry_of_ours_that_goes_elsewhere_is_made_right(self):
+        lease = self.lease(on_record=lambda entry: entry.internal_port == 81)
         self.run_to_rest(lease)
         self.silence(lease, 100)
         self.router.put(80, "192.168.1.7", 81, self.router.table[80].description)

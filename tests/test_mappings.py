@@ -510,6 +510,24 @@ class ManyTests(MappingsTestCase):
         self.assertLessEqual(len(of_others), rounds * 1.15 + 9 * 3, "their turns, a few rounds, and a renewal")
 
 
+class TwoProgramsTests(MappingsTestCase):
+    """Two programs of one host with one id, each with a record of its own (D5)."""
+
+    def test_D5_they_do_not_fight_over_an_external_port(self) -> None:
+        self.mappings.attach(self.connection)
+        first = self.mappings.hold(PortMapping("TCP", 8080, 8080, "first"))
+        self.wait(5)
+        other = self.make()
+        other.attach(self.connect(self.router))
+        second = other.hold(PortMapping("TCP", 9090, 8080, "second"))
+        third = other.hold(PortMapping("TCP", 9091, 8081, "third", any_port=True))
+        self.wait(3600)
+        self.assertEqual([entry.internal_port for entry in self.router.table if entry.external_port == 8080], [8080])
+        self.assertEqual((self.state(first), self.state(second)), (MappingState.ACTIVE, MappingState.CONFLICT))
+        self.assertEqual(self.state(third), MappingState.ACTIVE)
+        self.assertLess(self.lan.count("AddPortMapping"), 10)
+
+
 class ReleaseTests(MappingsTestCase):
     def setUp(self) -> None:
         super().setUp()

@@ -12,7 +12,7 @@ from txigd.igd.former_entry import FormerEntry
 from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
 
 OnRecord = Callable[[PortMappingEntry], bool]
-"""Whether we made an entry that bears our tag and leads to another address than ours."""
+"""Whether we made an entry that bears our tag and leads elsewhere than it should."""
 
 FormerOnRecord = Callable[[int], "tuple[str, float | None] | None"]
 """What is on record at an external port for a former address of ours: that address, and the seconds until it ends
@@ -52,10 +52,11 @@ class Ownership:
         :param made: whether we made one, as far as we know.
         """
         if is_ours(entry.description, self._host_id):
-            # two hosts may have one id (cloned machines), not one address; ours may have changed (F14)
+            # Two hosts may have one id (cloned machines), and two programs of one host; ours may have led to another
+            # address (F14) or port before. Whoever has our id, address and port wants what we want.
             client = entry.internal_client.strip()
             known = self._former is not None and client == self._former.client
-            return client == str(self._client) or known or self._on_record(entry)
+            return self.right(entry) or known or self._on_record(entry)
         # Gateways that keep no description show it empty (or their own word, after we made the entry).
         return self.right(entry) and (made or not entry.description.strip())
 
