@@ -21,7 +21,7 @@ from txigd.errors import ConnectFailed, InvalidArgument
 from txigd.igd import control_point as igd
 from txigd.igd.gateway import is_gateway
 from txigd.interfaces import IDeviceObserver, IExchange
-from txigd.limits import DESCRIPTION_FETCHES, DESCRIPTION_RETRY_SECONDS
+from txigd.limits import DESCRIPTION_FETCHES, DESCRIPTION_RETRY_SECONDS, DOUBT_AGAIN_SECONDS
 from txigd.upnp import addressing, control_point, url
 from txigd.upnp.addressing import NextHop
 from txigd.upnp.control_point import ControlPoint
@@ -296,6 +296,8 @@ class BootTests(ControlPointCase):
             self.point.discovery = _Discovery()
             self.pages.pages = {ROOT: answers}
             self.point._sighted(Doubted(seen, "byebye"))
+            self.assertEqual(self.udns, ["uuid:gateway"])
+            self.clock.advance(DOUBT_AGAIN_SECONDS)
             self.assertEqual(self.udns, expected)
 
     def test_F20_another_device_at_the_same_url(self) -> None:

@@ -22,7 +22,7 @@ from txigd.igd.mapping import PortMapping
 from txigd.igd.ranking import ranking
 from txigd.igd.report_view import ranking as view_of
 from txigd.igd.traffic import TrafficCounters
-from txigd.limits import BYEBYE_PROBE_SECONDS, LINK_POLL_SECONDS, TRAFFIC_SECONDS
+from txigd.limits import BYEBYE_PROBE_SECONDS, DOUBT_AGAIN_SECONDS, LINK_POLL_SECONDS, TRAFFIC_SECONDS
 from txigd.testing import SimulatedGateway
 from txigd.upnp import control_point
 from txigd.upnp.description import device
@@ -84,6 +84,7 @@ class TreeTests(ControlPointTestCase):
         del gateway.device.sightings[self.router.location]
         twin.faults["*"] = "refuse"
         self.point._sighted(_doubted(self, twin))
+        self.wait(DOUBT_AGAIN_SECONDS)
         self.assertEqual(gateway.services, before)
         self.assertIs(self.point.current, gateway)
 

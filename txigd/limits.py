@@ -40,7 +40,10 @@ PROBE_OFFSETS_SECONDS: Final = (0.0, 1.0)  # a unicast search is sent twice (Q00
 GROUP_REJOIN_SECONDS: Final = 300.0  # F56: snooping switches without a querier forget members
 SOCKET_RETRY_SECONDS: Final = 5.0  # a socket that could not be made: a new IPv6 address is unusable for about 2 s
 LOG_AGAIN_SECONDS: Final = 60.0  # F15, B11: the same trouble is logged once in this time
-SEARCH_AGAIN_SECONDS: Final = 300.0  # while no gateway is up
+# F02: while nothing is found, pauses between searches. The first one leaves SEARCH_FALLBACK_SECONDS and its forms their
+# time; a router restarts within two minutes; a host that never finds one searches its network every 300 s.
+SEARCH_AGAIN_SECONDS: Final = (10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+REMEMBERED_PLACES: Final = 4  # asked one after the other where nobody answers; a dead one costs HTTP_CONNECT_SECONDS
 LATE_ANSWER_SECONDS: Final = 10.0  # Q042: answers with the old BOOTID wait for MX, 5 s at most, and for a slow link
 BYEBYE_PROBE_SECONDS: Final = 30.0  # at most one probe per device in this time, in the long run (A5)
 # A5: believed without a pause. A router that is being set up, or has a loose plug, restarts several times in a row; a
@@ -77,7 +80,10 @@ DESCRIPTION_FETCHES: Final = 4  # at once, all devices together: no SSDP -> HTTP
 DESCRIPTION_RETRY_SECONDS: Final = 60.0  # negative cache, doubled up to the ceiling
 DESCRIPTION_RETRY_CEILING_SECONDS: Final = 3600.0
 DESCRIPTION_FETCHES_PER_MINUTE: Final = 10  # unpinned; also bounds lxml's name store (L22): see XML_NAMES
-NAMED_RETRY_CEILING_SECONDS: Final = 30.0  # a gateway that the user named is asked for ever, this far apart at most
+# A gateway that was named or is remembered is asked for ever, this far apart at most: it is back within 65 s (F02) even
+# where all of SSDP is dropped, connection and first calls included.
+NAMED_RETRY_CEILING_SECONDS: Final = 30.0
+DOUBT_AGAIN_SECONDS: Final = 2.0  # A5: a device in doubt that does not answer is asked once more after this
 BOOT_RETRY_SECONDS: Final = 60.0  # Q052: a gateway's first description after boot may be empty
 
 # -- XML ---------------------------------------------------------------------------------------------------------------

@@ -336,7 +336,6 @@ class Gateway:
         """Before anything new is done: what an earlier run of ours left here is taken over or removed."""
         if not self._books.kept or not isinstance(self.local_address, ipaddress.IPv4Address):
             return
-        self._books.seen(self.udn, self.location)
         wanted = [held.wanted for mappings in self.settle_with() for held in mappings if not held.leaving]
         await self._books.settle(connection, wanted, client=self.local_address, host_id=self._host_id)
 

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from txigd import log
-from txigd.errors import ExchangeError, NoConnection, NotAGateway, TxigdError
+from txigd.errors import BadURL, ExchangeError, NoConnection, NotAGateway, TxigdError
 from txigd.igd.books import Books
 from txigd.igd.firewall import Firewall
 from txigd.igd.gateway import Gateway, offers_connection
@@ -23,8 +23,9 @@ from txigd.limits import NAMED_RETRY_CEILING_SECONDS, SIGHTINGS
 from txigd.upnp import control_point
 from txigd.upnp.discovery.message import normal_udn
 from txigd.upnp.discovery.targets import IGD_TARGETS
+from txigd.upnp.naming import host_of
 from txigd.upnp.remote_device import RemoteDevice
-from txigd.upnp.url import DeviceURL, IPAddress, without_zone
+from txigd.upnp.url import DeviceURL, IPAddress, parse_named, without_zone
 
 _log = log.logger("txigd.control_point")
 
@@ -150,6 +151,24 @@ class Gateways(control_point.ControlPoint):
         for gateway in self._gateways.values():
             gateway.woke()
 
+    def remembered(self) -> tuple[DeviceURL, ...]:
+        """Where gateways were in use, in earlier runs too: the next hop's, or those of the host that is named (A4).
+
+        On loopback one address is many devices: only what was named.
+        """
+        places: dict[DeviceURL, None] = {}
+        named = host_of(self.named)
+        # zones count: many routers are fe80::1, each on its link
+        allowed = {hop.address for hop in self.next_hops} if named is None else {named}
+        for pinned in self._books.journal.pinned():
+            try:
+                place = parse_named(pinned.location)
+            except BadURL:
+                continue
+            if place.host in allowed and not place.host.is_loopback:
+                places[place] = None
+        return tuple(places)
+
     def named_failed(self, error: TxigdError) -> None:
         """The named gateway does not answer: said once, tried on."""
         if self.last_error is None:
@@ -216,6 +235,7 @@ class Gateways(control_point.ControlPoint):
         gateway.openings_failed = 0
         self.last_error = None
         self._gateways[gateway.udn] = gateway
+        self._books.seen(gateway.udn, gateway.location)
         self._gateway_opened(gateway)
 
 

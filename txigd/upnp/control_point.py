@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorCore
+from twisted.internet.interfaces import IReactorCore
 
 from txigd import log
-from txigd.errors import AddressingError, DescriptionError, ExchangeError, Stopped, TxigdError
-from txigd.limits import (
-    HTTP_PATIENT_SECONDS,
-    LINK_POLL_SECONDS,
-    LINKLESS_POLL_SECONDS,
-    NAMED_RETRY_CEILING_SECONDS,
-    SEARCH_AGAIN_SECONDS,
-    SLEPT_SECONDS,
-)
+from txigd.errors import AddressingError, Stopped, TxigdError
+from txigd.limits import LINK_POLL_SECONDS, LINKLESS_POLL_SECONDS, SLEPT_SECONDS
 from txigd.steady import SteadyReactor, steady
 from txigd.upnp import addressing
 from txigd.upnp.addressing import Link
-from txigd.upnp.devices import Devices
 from txigd.upnp.discovery.message import normal_udn
 from txigd.upnp.discovery.minissdpd import MiniSSDPd
 from txigd.upnp.discovery.multicast import Discovery
@@ -33,6 +25,7 @@ from txigd.upnp.eventing.callback import CallbackServer
 from txigd.upnp.http import USER_AGENT, Exchange
 from txigd.upnp.naming import callback_authority, host_of
 from txigd.upnp.naming import named_device as named_device
+from txigd.upnp.pursuit import Pursuit
 from txigd.upnp.remote_device import RemoteDevice, Tables, own_table
 from txigd.upnp.url import DeviceURL, IPAddress, without_zone
 
@@ -40,7 +33,7 @@ _log = log.logger("txigd.control_point")
 _Self = TypeVar("_Self", bound="ControlPoint")
 
 
-class ControlPoint(Devices, Service):
+class ControlPoint(Pursuit, Service):
     """Finds devices, reads what they are and keeps track of them.
 
     :param reactor: Twisted's reactor.
@@ -70,9 +63,8 @@ class ControlPoint(Devices, Service):
         tables: Tables = own_table,
     ) -> None:
         reactor = steady(reactor)
-        super().__init__(reactor, tables)
+        super().__init__(reactor, tables, None if named is None else named_device(named))
         self._link_names = tuple(links)
-        self.named = None if named is None else named_device(named)
         self._targets = tuple(targets)
         self._search_port = search_port
         self._reactor_end: object = None
@@ -82,8 +74,6 @@ class ControlPoint(Devices, Service):
         self._advertised = callback_authority(callback_host, callback_port)
         self.callbacks = self._callback_server()
         self.links: tuple[Link, ...] = ()
-        self._pursuit: Deferred[None] | None = None
-        self._calls: dict[str, IDelayedCall] = {}
         self._looked_at = (0.0, 0.0)
         self._ended = False
         self._stopping = False
@@ -120,8 +110,7 @@ class ControlPoint(Devices, Service):
         if self._targets:
             self._discover()
         self._poll_links()
-        self._again("search", SEARCH_AGAIN_SECONDS, self._search)
-        self._pursue()
+        self._begin_pursuit()
 
     def _discover(self) -> None:
         self.discovery = Discovery(
@@ -217,11 +206,6 @@ class ControlPoint(Devices, Service):
         none = () if self.links else ("this host has no network: no link that is up has an address",)
         return none + self.discovery.problems
 
-    @property
-    def satisfied(self) -> bool:
-        """Whether what was looked for is found; until then it is searched for again and again."""
-        return any(not device.aside for device in self._devices.values())
-
     def may_ask(self, host: IPAddress) -> bool:
         """Whether a default router is searched by unicast as well (Q006): not where another device is named."""
         named = host_of(self.named)
@@ -305,55 +289,6 @@ class ControlPoint(Devices, Service):
     def woke(self) -> None:
         """Time passed in which nothing could be heard or done (F18)."""
 
-    # -- the named device --------------------------------------------------------------------------------------------
-    def matters(self, location: DeviceURL) -> bool:
-        """What the user named matters as well."""
-        return self.named is not None or super().matters(location)
-
-    def _gone(self, device: RemoteDevice) -> None:
-        super()._gone(device)
-        self._pursue()
-
-    def _pursue(self) -> None:
-        """Look for the device that the user named, for ever."""
-        if self.named is None or not self.running or self._pursuit is not None:
-            return
-
-        def over(result: object) -> None:
-            self._pursuit = None
-
-        asking = self._fetch_named(self.named) if isinstance(self.named, DeviceURL) else self._ask(self.named)
-        self._pursuit = pursuit = self._background(asking)
-        pursuit.addBoth(over)
-
-    async def _fetch_named(self, location: DeviceURL) -> None:
-        pause = 1.0
-        while not self.satisfied and self._device_at(location) is None:
-            try:
-                self._take(await self._fetches.once(self.exchange, location, seconds=HTTP_PATIENT_SECONDS), None)
-            except (ExchangeError, DescriptionError) as error:
-                self.named_failed(error)
-            await self._sleep(pause)
-            pause = min(pause * 2, NAMED_RETRY_CEILING_SECONDS)
-
-    async def _ask(self, host: IPAddress) -> None:
-        """By unicast search, since only a search tells the URL of its description."""
-        pause = 1.0
-        while not self.satisfied:
-            if self.discovery is not None and not self.discovery.probe(host):
-                self.named_failed(AddressingError("no link in use leads there"))
-            await self._sleep(pause)
-            pause = min(pause * 2, NAMED_RETRY_CEILING_SECONDS)
-
-    def named_failed(self, error: TxigdError) -> None:
-        """The device that the user named does not answer as one; it is tried again."""
-
-    def _search(self) -> None:
-        """While nothing is found, a gateway whose announcements do not reach us is found by this (F56)."""
-        self._again("search", SEARCH_AGAIN_SECONDS, self._search)
-        if not self.satisfied and self.discovery is not None:
-            self.discovery.search()
-
     def follow(self, device: RemoteDevice) -> None:
         """Stay with a device that :meth:`device` gave: hear that it goes, restarts or moves.
 
@@ -365,10 +300,6 @@ class ControlPoint(Devices, Service):
         self.named, device.aside = device.location, False
         self._targets = (device.udn, device.description.root.device_type)
         self._discover()
-
-    # -- background --------------------------------------------------------------------------------------------------
-    def _again(self, name: str, seconds: float, function: Callable[[], None]) -> None:
-        self._calls[name] = self.reactor.callLater(seconds, function)
 
 
 def _boot_seconds() -> float:

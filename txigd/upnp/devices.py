@@ -128,7 +128,7 @@ class Devices:
         elif not self.accepts(sighting):
             if isinstance(change, Appeared):
                 self.declined(sighting)
-            elif isinstance(change, Rebooted):
+            elif isinstance(change, Rebooted) and change.previous.location.host == sighting.location.host:
                 self._void(change.previous.location)
         elif isinstance(change, Rebooted):
             _log.info("device at {location} restarted", location=str(sighting.location))
@@ -159,9 +159,9 @@ class Devices:
         return None
 
     async def _verify(self, sighting: Sighting, why: str) -> None:
-        """A byebye or a silence is believed only when the device does not answer (A5, Q034)."""
+        """A byebye or a silence is believed only when the device does not answer, asked twice (A5, Q034)."""
         try:
-            description = await self._fetches.once(self.exchange, sighting.location)
+            description = await self._fetches.twice(self.exchange, sighting.location)
         except (ExchangeError, DescriptionError):
             await self._lose(sighting.location, why)
             return

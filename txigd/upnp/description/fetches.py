@@ -17,6 +17,7 @@ from txigd.limits import (
     DESCRIPTION_FETCHES_PER_MINUTE,
     DESCRIPTION_RETRY_CEILING_SECONDS,
     DESCRIPTION_RETRY_SECONDS,
+    DOUBT_AGAIN_SECONDS,
     HTTP_PATIENT_SECONDS,
     HTTP_TOTAL_SECONDS,
     SIGHTINGS,
@@ -54,6 +55,10 @@ class Fetches:
     ) -> Deferred[Description]:
         """Fetch a description in one try, as soon as fewer than DESCRIPTION_FETCHES are under way."""
         return Deferred.fromCoroutine(self._once(exchange, location, seconds))
+
+    def twice(self, exchange: IExchange, location: DeviceURL) -> Deferred[Description]:
+        """Fetch the description of a device that may be gone: what fails once may be an accident (A5)."""
+        return Deferred.fromCoroutine(self._twice(exchange, location))
 
     def under_way(self, location: DeviceURL) -> bool:
         """Whether :meth:`get` is at work on it."""
@@ -104,6 +109,13 @@ class Fetches:
                     raise
             await _sleep(self._clock, pause)
             pause, seconds = pause * 2, HTTP_PATIENT_SECONDS
+
+    async def _twice(self, exchange: IExchange, location: DeviceURL) -> Description:
+        try:
+            return await self._once(exchange, location, HTTP_TOTAL_SECONDS)
+        except (ExchangeError, DescriptionError):
+            await _sleep(self._clock, DOUBT_AGAIN_SECONDS)
+        return await self._once(exchange, location, HTTP_TOTAL_SECONDS)
 
     async def _once(self, exchange: IExchange, location: DeviceURL, seconds: float) -> Description:
         await self._turns.acquire()
