@@ -13,7 +13,7 @@ SUMMARY ?= $(VENV)/test-summary
 COVERAGE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test trial lint types layers docs cover demo run lab session bench ids clean
+.PHONY: help venv test trial lint types layers docs cover demo run lab session mutants bench ids clean
 
 help:  ## this list
 	@echo "txigd: a UPnP Internet Gateway control point for Twisted"
@@ -75,6 +75,9 @@ lab: $(READY)  ## a shell behind a real miniupnpd in network namespaces
 SESSIONS ?= 2000
 session: $(READY)  ## random whole sessions, other ones each time: make session SESSIONS=100000
 	@TXIGD_SESSIONS=$(SESSIONS) $(BIN)/python -m twisted.trial tests.test_session
+
+mutants: $(READY)  ## bugs planted one at a time, and whether random whole sessions find them (about 20 minutes)
+	@$(BIN)/python -m tests.mutants
 
 bench: $(READY)  ## the measurements in bench/
 	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

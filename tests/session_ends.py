@@ -16,14 +16,10 @@ SOON = 15.0  # bounds what is told to a control point that polls every 30 s, and
 
 
 def quiet(world: World) -> None:
-    """Nothing happens: all leases are renewed in time. Where no entry can be extended it is away for a moment."""
+    """Nothing happens: all leases are renewed in time."""
     for _ in range(70):
         world.wait(5)
-        try:
-            world.check_wanted()
-        except Broken:
-            world.wait(1)
-            world.check_wanted()
+        world.check_wanted()
         world.check_leases()
 
 

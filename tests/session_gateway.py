@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.session_world import World
 
 NEIGHBOUR = "192.168.1.99"
+FLUSHED_SECONDS = 20.0
 NEIGHBOUR6 = "2001:db8:1::99"
 
 
@@ -38,7 +39,9 @@ class SessionGateway(MemoryGateway):
 
     :ivar once: the faults of the next calls, by the same names as ``faults``; each goes with the call that it befalls.
     :ivar names: the UDNs that stood at this place.
-    :ivar snatches: how many of the next AddPortMapping find that the neighbour was a moment faster.
+    :ivar snatches: how many of the next AddPortMapping find that the neighbour was a moment faster. Not right after the
+        table was lost: what was ours when it was read would be his when it is deleted, and nobody can help that.
+    :ivar flushed_at: when the table was lost last.
     """
 
     def __init__(self, world: World, address: str, **options: Any) -> None:
@@ -48,6 +51,7 @@ class SessionGateway(MemoryGateway):
         self.once: dict[str, list[object]] = {}
         self.names = [self.udn]
         self.snatches = 0
+        self.flushed_at = 0.0
         self.up = True
         self.address6 = f"2001:db8:1::{address.rpartition('.')[2]}"
 
@@ -93,7 +97,7 @@ class SessionGateway(MemoryGateway):
             return reply(404)
         now = self.clock.seconds()
         self.state.advance(now)
-        if asked.name == "AddPortMapping" and self.snatches:
+        if asked.name == "AddPortMapping" and self.snatches and now > self.flushed_at + FLUSHED_SECONDS:
             self.snatches -= 1
             self.world.occupy(self, asked.arguments["NewProtocol"], int(asked.arguments["NewExternalPort"]))
         if asked.name in ("UpdatePinhole", "DeletePinhole") and not self._may(asked, source):
@@ -139,6 +143,7 @@ class SessionGateway(MemoryGateway):
         self.subscribers.clear()
         self.boot_id += 1
         self.state.reboot(keep_mappings=keep)
+        self.flushed_at = self.clock.seconds()
         self.state.pinholes._last_id = 0
         self.state.line.connect(self.clock.seconds())
         self.world.forget_foreign(self, pinholes_only=keep)
@@ -157,6 +162,7 @@ class SessionGateway(MemoryGateway):
         """Every entry is gone, and every pinhole."""
         self.state.table.clear()
         self.state.pinholes.clear()
+        self.flushed_at = self.clock.seconds()
         self.world.forget_foreign(self)
 
     def occupy(self, protocol: str, port: int) -> Entry | None:

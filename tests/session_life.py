@@ -161,7 +161,7 @@ class Wire:
         if doom is not None:
             world.die(doom)
         elif answer is not None:
-            self.clock.callLater(world.latency / 2, self._deliver, waiting, answer, asked, made)
+            world.clock.callLater(world.latency / 2, self._deliver, waiting, answer, asked, made)
 
     def _deliver(self, waiting: Deferred[Reply], answer: Reply | ExchangeError, asked: Asked, made: set[Any]) -> None:
         if self.life.doomed:

@@ -353,7 +353,8 @@ class World(Checks):
 
     def note(self, what: str) -> None:
         """Keep what happened for whoever looks into what broke."""
-        self.lately.append(f"{self.clock.seconds():.2f} {what}")
+        if not self.trouble:
+            self.lately.append(f"{self.clock.seconds():.2f} {what}")
 
     # -- what is seen --------------------------------------------------------------------------------------------------
     def _logged(self, event: Any) -> None:

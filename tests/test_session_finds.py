@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.session_ends import reboot
 from tests.session_life import Doom
-from tests.session_world import World
+from tests.session_world import ADDRESSES, World
 from txigd import log
 from txigd.igd.mapping import PortMapping
 from txigd.igd.pinhole import Pinhole
@@ -98,6 +98,27 @@ class FindsTests(SynchronousTestCase):
             self.world.wait(0.01)
             self.world.check()
 
+    def test_F45_a_pinhole_whose_answer_got_lost_stays_on_record_when_it_is_refused_then(self) -> None:
+        self.world.pinholes = [HOLE]
+        self.world.six = True
+        self.world.make(Rules())
+        self.world.router.once["AddPinhole"] = ["lost", 501]
+        for _ in range(60):
+            self.world.wait(0.5)
+            self.world.check()
+
+    def test_F51_what_cannot_be_deleted_at_the_end_stays_on_record(self) -> None:
+        self.begin()
+        self.world.router.faults["DeletePortMapping"] = 501
+        self.world.life.stop()
+        self.world.check()
+        self.world.router.faults.clear()
+        self.world.begin()
+        self.world.wait(10)
+        self.world.release(WEB)
+        self.world.wait(10)
+        self.world.check_left()
+
     def test_F53_an_entry_of_ours_that_cannot_be_renewed_is_deleted_when_released(self) -> None:
         """It was taken over from a former life, so this one never had a success to remember."""
         self.begin()
@@ -106,3 +127,31 @@ class FindsTests(SynchronousTestCase):
         self.world.release(WEB)
         self.world.wait(10)
         self.world.check_left()
+
+    def test_F20_F21_a_router_that_was_exchanged_and_moves_then(self) -> None:
+        """It was forgotten that the new one had been heard of: nothing told that it was there no more."""
+        self.begin(pinholes=True)
+        router = self.world.router
+        router.replaced()
+        self.world.alive(router)
+        self.world.wait(5)
+        router.reboot(keep=False, move=True)
+        self.world.alive(router)
+        router.up = False
+        self.world.wait(12)
+        router.replaced()
+        self.world.own = ADDRESSES[1]
+        self.world.wait(2)
+        self.world.peace()
+
+    def test_F51_what_could_not_be_looked_at_is_not_deleted(self) -> None:
+        """Released while the gateway does not answer: it lost its table, and somebody else took the port."""
+        self.begin()
+        router = self.world.router
+        router.faults["GetSpecificPortMappingEntry"] = "hang"
+        self.world.release(WEB)
+        self.world.wait(3)
+        router.forget()
+        self.world.occupy(router, "TCP", 8080)
+        self.world.wait(60)
+        self.world.check()

@@ -107,7 +107,7 @@ class Books:
                     return  # it changed hands since
             await connection.delete(entry.protocol, entry.external_port, entry.remote_host)
         except ActionError as error:
-            if check and error.code not in NO_ENTRY:
+            if error.code not in NO_ENTRY and (check or error.code != 402):
                 # it is there: kept on record until it runs out (miniupnpd lets nobody delete for a former address)
                 _log.info("the gateway keeps a leftover: {error}", error=str(error))
                 return

@@ -47,6 +47,7 @@ class Farewell:
         self._step = begin
         self._made = made
         self._ours = ours
+        self._asked_again = False
 
     def next(self) -> Command:
         """The command to carry out now."""
@@ -68,7 +69,11 @@ class Farewell:
             return Step.DELETE
         if isinstance(fact, Found):
             return Step.DELETE if self._ours(fact.entry) else Step.DONE
-        unseen = self._step is Step.CHECK and isinstance(fact, (Unreadable, Failed))
+        if self._step is Step.CHECK and isinstance(fact, Failed) and not self._asked_again:
+            # it may have restarted meanwhile, and somebody else have the port by now
+            self._asked_again = True
+            return Step.CHECK
+        unseen = self._step is Step.CHECK and isinstance(fact, Unreadable)
         return Step.DELETE if unseen and self._made else Step.DONE
 
 

@@ -169,6 +169,7 @@ class PinholeLease:
 
     :ivar losses: how often what was open was found gone.
     :ivar client: our address that the pinhole leads to, the InternalClient; None while there is no pinhole.
+    :ivar unsure: a request to add it had no answer: it may be there, whatever the next one is answered (F45).
     """
 
     def __init__(
@@ -182,6 +183,7 @@ class PinholeLease:
     ) -> None:
         self.wanted = wanted
         self.client = client
+        self.unsure = False
         self._spread = spread
         self._turn = turn
         self.losses = 0
@@ -229,6 +231,7 @@ class PinholeLease:
         if self._phase in (_Phase.CLOSE, _Phase.DONE):
             return
         self._unique_id, self._extends, self._failures = None, True, 0
+        self.unsure = False
         self._phase = _Phase.OPEN
         if self.status.state in WORKING:
             self._say(MappingState.LOST, "the gateway restarted")
@@ -249,6 +252,7 @@ class PinholeLease:
 
     def _opened(self, fact: Opened, now: float) -> None:
         self._unique_id, self.client = fact.unique_id, fact.client
+        self.unsure = False
         self._held(now)
 
     def _extended(self, fact: Added, now: float) -> None:
@@ -287,6 +291,7 @@ class PinholeLease:
 
     def _failed(self, fact: Failed, now: float) -> None:
         self._failures += 1
+        self.unsure |= self._phase is _Phase.OPEN
         if self.status.state in WORKING and self._failures <= FAILURES_BORNE and now < self._ends_at:
             self.status = replace(self.status, reason=fact.text)  # it lives, and a lost packet is no news
         else:

@@ -93,7 +93,8 @@ class HeldPinhole(Held[Pinhole, PinholeStatus, Firewall, PinholeLease]):
     def _learned(
         self, place: Firewall, unique_id: int, client: ipaddress.IPv6Address, fact: PinholeFact
     ) -> PinholeFact:
-        learn(self._books, place.device.udn, self.wanted, unique_id, client, fact)
+        if not (isinstance(fact, Denied) and self._lease is not None and self._lease.unsure):
+            learn(self._books, place.device.udn, self.wanted, unique_id, client, fact)
         return fact
 
     def _left_there(self) -> None:

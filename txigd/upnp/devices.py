@@ -236,6 +236,9 @@ class Devices:
             return
         self._take(description, sighting, again=again, former=former)
         device = self._devices.get(description.root.udn)
+        other = None if former is None else self._device_at(former)
+        if other is not None and other is not device:
+            self.suspect(other)  # it told that it moved, and another one answers in that place (F20)
         if device is not None and former is not None and former not in (location, device.location):
             device.sightings.pop(former, None)
             device.drop_tree(former)
@@ -261,6 +264,7 @@ class Devices:
         if device is None:
             replaced = self._device_at(location)
             if replaced is not None:
+                replaced.sightings.pop(location, None)  # it is the other one's now, and is not to be forgotten
                 self._gone(replaced)  # F20: another device answers at this URL now
             elif len(self._devices) >= SIGHTINGS:
                 return
