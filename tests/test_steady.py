@@ -67,6 +67,19 @@ class SteadyTests(SynchronousTestCase):
             self.pass_time(1)
         self.assertEqual(self.called, [1010.0])
 
+    def test_F19_a_wall_clock_set_forward_before_the_kernels_timer_ticks(self):
+        """The heartbeat stands still meanwhile: what the reactor calls too early is put off by itself."""
+        self.reactor.stop()
+        self.later(10)
+        self.pass_time(0, wall=3600)
+        self.assertEqual(self.called, [])
+        self.pass_time(4, wall=4 + 3600)
+        self.assertEqual(self.called, [])
+        self.pass_time(5)
+        self.assertEqual(self.called, [])
+        self.pass_time(1)
+        self.assertEqual(self.called, [1010.0])
+
     def test_F18_after_a_suspend_what_is_due_is_called_and_the_owner_hears_of_it(self):
         """A wall clock that slept as well: only the steady one counted the suspend."""
         self.later(600)
