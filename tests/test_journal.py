@@ -186,9 +186,6 @@ class Operations(SynchronousTestCase):
         self.assertEqual(len(self.changes), 3)
         self.journal.pin("uuid:2", "http://192.168.2.1/", now=9000.0)
         self.assertEqual([gateway.udn for gateway in self.journal.pinned()], ["uuid:2", UDN])
-        self.journal.unpin(UDN)
-        self.journal.unpin(UDN)
-        self.assertEqual([gateway.udn for gateway in self.journal.pinned()], ["uuid:2"])
 
     def test_pinholes(self):
         hole = JournalPinhole(7, 6, "2001:db8::7", 8080, "", 0, 4000)

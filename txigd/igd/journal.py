@@ -241,11 +241,6 @@ class Journal:
         self._pinned[pinned.udn] = pinned
         self.on_change(False)
 
-    def unpin(self, udn: str) -> None:
-        """Look for it no more; what we made there stays on record."""
-        if self._pinned.pop(_udn(udn), None) is not None:
-            self.on_change(False)
-
     def pinned(self) -> tuple[PinnedGateway, ...]:
         """The gateways to look for, the last seen first."""
         return tuple(reversed(self._pinned.values()))
