@@ -174,7 +174,7 @@ MUTATIONS: Final = (
     Mutation(
         "the entries stay on a router that is the default route no more",
         "igd/held.py",
-        "        lease.release()\n        return Deferred.fromCoroutine(self._farewell(place, lease))\n",
+        "        lease.release()\n        farewell = Deferred.fromCoroutine(self._farewell(place, lease))\n",
         "        return succeed(None)\n",
     ),
     Mutation(

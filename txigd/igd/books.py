@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from txigd import log
-from txigd.errors import ActionError, ActionNotOffered, BadReply, ExchangeError, HTTPStatusError, TxigdError
+from txigd.errors import ActionError, TxigdError
 from txigd.igd.connection import Connection
 from txigd.igd.journal import Journal
-from txigd.igd.journal_entry import JournalEntry, slot_of
-from txigd.igd.lease_facts import Fact
+from txigd.igd.journal_entry import JournalEntry, Slot, slot_of
+from txigd.igd.lease_facts import Fact, Failed, Found, Missing
 from txigd.igd.mapping import PortMapping, PortMappingEntry
 from txigd.igd.port_table import NO_ENTRY
-from txigd.igd.reconciliation import is_our_entry, reconcile
+from txigd.igd.read_back import REFUSED, SILENCE
+from txigd.igd.reconciliation import as_entry, fits, is_our_entry, reconcile
 from txigd.steady import boot_time
 
 _log = log.logger("txigd.mappings")
@@ -52,20 +56,23 @@ class Books:
         *,
         client: ipaddress.IPv4Address,
         host_id: str,
-    ) -> None:
+    ) -> bool:
         """Take over what an earlier run left on the gateway, and remove what nobody wants any more (F53).
 
-        Nothing happens while the gateway does not answer: what it holds of ours is then still on record.
+        Where its table cannot be read the record tells where to look. Nothing happens while the gateway does not
+        answer: what it holds of ours is then still on record.
+
+        :return: whether it is done; otherwise to be tried again later.
         """
         table: list[PortMappingEntry] | None = None
         complete = False
         before = self.journal.entries(connection.udn)
         try:
             table, complete = await connection.table()
-        except (ActionError, ActionNotOffered, HTTPStatusError, BadReply):
-            pass  # it offers no way to read its table: the record alone is believed
-        except ExchangeError:
-            return
+        except SILENCE:
+            return False
+        except REFUSED as error:
+            _log.debug("settling by the record alone: {error}", error=str(error))
         found = reconcile(
             self.journal,
             connection.udn,
@@ -82,41 +89,75 @@ class Books:
             # what was written down while the table was read may have come too late for the reading
             if any(record is one for one in before):
                 self.journal.deleted(connection.udn, record.slot)
+        done = True
         for entry in found.delete:
-            await self._remove(connection, entry, check=table is not None)
+            done = await self._remove(connection, slot_of(entry), before, client=client, host_id=host_id) and done
+        return done
 
-    async def clear(self, connection: Connection, *, client: ipaddress.IPv4Address, host_id: str) -> None:
-        """The end: what is still on record was not seen to be gone; each is looked at once more and removed (F51)."""
-        for record in self.journal.entries(connection.udn):
-            try:
-                entry = await connection.entry(record.protocol, record.external_port, record.remote_host)
-            except ActionError as error:
-                if error.code in NO_ENTRY:
-                    self.journal.deleted(connection.udn, record.slot)
-            except TxigdError as error:
-                _log.info("what may be left at {slot} cannot be read: {error}", slot=record.slot, error=str(error))
-            else:
-                if record.matches(entry) and is_our_entry(entry, [record], client=client, host_id=host_id):
-                    await self._remove(connection, entry, check=False)
+    async def clear(
+        self,
+        connection: Connection,
+        wanted: Iterable[PortMapping] = (),
+        *,
+        client: ipaddress.IPv4Address,
+        host_id: str,
+    ) -> bool:
+        """Remove what is still on record and not wanted: it was not seen to go (F51).
 
-    async def _remove(self, connection: Connection, entry: PortMappingEntry, *, check: bool) -> None:
+        :return: whether it is done.
+        """
+        keep, before = tuple(wanted), self.journal.entries(connection.udn)
+        left = [record.slot for record in before if not any(fits(one, as_entry(record), client) for one in keep)]
+        removals: list[Deferred[Any]] = [
+            Deferred.fromCoroutine(self._remove(connection, slot, before, client=client, host_id=host_id))
+            for slot in dict.fromkeys(left)
+        ]
         try:
-            if check:
-                now = await connection.entry(entry.protocol, entry.external_port, entry.remote_host)
-                if (now.internal_client, now.internal_port) != (entry.internal_client, entry.internal_port):
-                    return  # it changed hands since
-            await connection.delete(entry.protocol, entry.external_port, entry.remote_host)
-        except ActionError as error:
-            if error.code not in NO_ENTRY and (check or error.code != 402):
+            return all(await gatherResults(removals, consumeErrors=True))
+        except FirstError as error:
+            error.subFailure.raiseException()
+
+    async def _remove(
+        self,
+        connection: Connection,
+        slot: Slot,
+        before: tuple[JournalEntry, ...],
+        *,
+        client: ipaddress.IPv4Address,
+        host_id: str,
+    ) -> bool:
+        """Look at a place, and delete what is ours there; whether there is no more to do.
+
+        What nobody can read (F35) runs out with its lease; only a permanent one is deleted on the word of the record:
+        it would stay for ever.
+        """
+        fact = await connection.look(*slot)
+        records = [record for record in self.journal.entries(connection.udn) if record.slot == slot]
+        if any(all(record is not one for one in before) for record in records):
+            return True  # wanted since
+        if isinstance(fact, Failed):
+            _log.info("what may be left at {slot} cannot be read now: {error}", slot=slot, error=fact.text)
+            return False
+        if isinstance(fact, Missing):
+            self.journal.deleted(connection.udn, slot)
+            return True
+        if isinstance(fact, Found):
+            ours = is_our_entry(fact.entry, records, client=client, host_id=host_id)
+            self.journal.found(connection.udn, fact.entry, now=self.now())
+        else:
+            ours = any(record.expires is None and record.internal_client == str(client) for record in records)
+        return await self._delete(connection, slot, seen=isinstance(fact, Found)) if ours else True
+
+    async def _delete(self, connection: Connection, slot: Slot, *, seen: bool) -> bool:
+        protocol, port, remote_host = slot
+        try:
+            await connection.delete(protocol, port, remote_host)
+        except TxigdError as error:
+            code = error.code if isinstance(error, ActionError) else 0
+            if code not in NO_ENTRY and (seen or code != 402):  # Q135
                 # it is there: kept on record until it runs out (miniupnpd lets nobody delete for a former address)
                 _log.info("the gateway keeps a leftover: {error}", error=str(error))
-                return
-        except TxigdError as error:
-            _log.info("could not remove a leftover: {error}", error=str(error))
-            return
-        self.journal.deleted(connection.udn, slot_of(entry))
-        _log.info(
-            "removed {protocol} {port}, left over from an earlier run",
-            protocol=entry.protocol,
-            port=entry.external_port,
-        )
+                return code == 606
+        self.journal.deleted(connection.udn, slot)
+        _log.info("removed {protocol} {port}, left over from earlier", protocol=protocol, port=port)
+        return True

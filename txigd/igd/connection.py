@@ -235,8 +235,6 @@ class Connection:
             return Deleted(gone=False)
         except ExchangeError as error:
             return Failed(str(error))
-        finally:
-            self._read_back.wrote()
         return Deleted()
 
     def entry(self, protocol: str, port: int, remote_host: str = "") -> Deferred[PortMappingEntry]:
@@ -285,13 +283,18 @@ class Connection:
         return self._delete(protocol, port, remote_host).addCallback(lambda _: None)
 
     def _delete(self, protocol: str, port: int, remote_host: str, due: float | None = None) -> Deferred[dict[str, Any]]:
-        return self.proxy.call(
+        def over(result: Any) -> Any:
+            self._read_back.wrote()
+            return result
+
+        deleted = self.proxy.call(
             "DeletePortMapping",
             due=due,
             NewRemoteHost=remote_host,
             NewExternalPort=port,
             NewProtocol=protocol,
         )
+        return deleted.addBoth(over)
 
 
 def _wish(

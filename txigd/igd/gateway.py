@@ -20,10 +20,12 @@ from txigd.igd.firewall import Firewall
 from txigd.igd.firewall_events import FirewallEvents
 from txigd.igd.link import TrafficMeter
 from txigd.igd.link_config import LINK_CONFIGS, LinkConfig, read_link_config
+from txigd.igd.mapping import PortMapping
 from txigd.igd.mappings import Mappings
 from txigd.igd.pinhole_books import settle
 from txigd.igd.pinholes import Pinholes
 from txigd.igd.services import TypedService, typed
+from txigd.igd.settlement import Settlement
 from txigd.igd.status import default_index
 from txigd.igd.wan import WAN
 from txigd.limits import ANSWER_SECONDS, FAREWELL_SECONDS, RECHECK_SECONDS
@@ -79,7 +81,6 @@ class Gateway:
             raise NotAGateway(f"{device.location} describes {device.description.root.device_type}, no Internet gateway")
         self._clock = clock
         self._events = events
-        self._host_id = host_id
         self._books = Books() if books is None else books
         self.device = device
         self.wan = WAN(clock, poll_seconds=poll_seconds)
@@ -91,6 +92,7 @@ class Gateway:
         self._last: dict[RemoteService, dict[str, Any]] = {}
         self._recheck: IDelayedCall | None = None
         self._traffic: TrafficMeter | None = None
+        self._settlement = Settlement(clock, self._books, self._wanted, host_id=host_id)
         self.openings_failed = 0
         self.mapping_sets = [self.mappings]
         self.settle_with: Callable[[], Sequence[Mappings]] = lambda: self.mapping_sets
@@ -226,7 +228,7 @@ class Gateway:
         self.wan.on_uptime_fell = self._began_anew
         self.wan.on_up = self._line_came_up
         await self.wan.use(connections, default)
-        await self._settle(self.wan.connection)
+        await self._settlement.begin(self.wan.connection)
         self._attach(self.wan.connection)
         if self.firewall is not None:
             self.firewall.forget()
@@ -285,9 +287,8 @@ class Gateway:
     # -- inside ------------------------------------------------------------------------------------------------------
     async def _sweep(self) -> None:
         offered = self.wan.connections or [self._connection(remote) for remote in self._offered()]
-        if offered and isinstance(self.local_address, ipaddress.IPv4Address):
-            connection = self.wan.connection if self.wan.connections else offered[0]
-            await self._books.clear(connection, client=self.local_address, host_id=self._host_id)
+        if offered:
+            await self._settlement.sweep(self.wan.connection if self.wan.connections else offered[0])
         if self.firewall is not None:
             await settle(self._books, self.firewall, tuple)
 
@@ -314,6 +315,7 @@ class Gateway:
         return max(above, key=lambda one: len(one.service.path)).proxy if above else None
 
     def _quiet(self) -> None:
+        self._settlement.end()
         if self._recheck is not None and self._recheck.active():
             self._recheck.cancel()
         observed, self._observed = self._observed, {}
@@ -332,12 +334,8 @@ class Gateway:
         text = str(told.get("NewDefaultConnectionService") or "")
         return default_index(text, [(service.udn, service.service_id) for service in services])
 
-    async def _settle(self, connection: Connection) -> None:
-        """Before anything new is done: what an earlier run of ours left here is taken over or removed."""
-        if not self._books.kept or not isinstance(self.local_address, ipaddress.IPv4Address):
-            return
-        wanted = [held.wanted for mappings in self.settle_with() for held in mappings if not held.leaving]
-        await self._books.settle(connection, wanted, client=self.local_address, host_id=self._host_id)
+    def _wanted(self) -> list[PortMapping]:
+        return [held.wanted for mappings in self.settle_with() for held in mappings if not held.leaving]
 
     def _attach(self, connection: Connection) -> None:
         for mappings in self.mapping_sets:

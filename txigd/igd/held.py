@@ -67,6 +67,7 @@ class Machine(Protocol):
 WantedT = TypeVar("WantedT")
 StatusT = TypeVar("StatusT", bound=Status)
 PlaceT = TypeVar("PlaceT")
+_T = TypeVar("_T")
 LeaseT = TypeVar("LeaseT", bound=Machine)
 
 
@@ -211,16 +212,21 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         :return: fires when that is done or given up; cancelling gives it up.
         """
         place, lease = self._place, self._lease
-        self.detach(reason)
-        self._lease = None
+        self._place = self._lease = None
         if self._running is not None:
             self._running.cancel()
             self._running = None
-        if place is None or lease is None or self.leaving:
+        if place is None or lease is None or self.status.state is MappingState.RELEASED:
+            if self._releasing:
+                self._finish()
             return succeed(None)
+        if not self._releasing:
+            lease.gateway_silent(reason)
+            self._say(lease.status)
         lease.learn(Failed(reason), self._clock.seconds())  # of a command that was under way nothing is known (F45)
         lease.release()
-        return Deferred.fromCoroutine(self._farewell(place, lease))
+        farewell = Deferred.fromCoroutine(self._farewell(place, lease))
+        return farewell.addBoth(self._parted) if self._releasing else farewell
 
     def recheck(self) -> None:
         """Look soon whether it is still there."""
@@ -273,6 +279,11 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
     async def _farewell(self, place: PlaceT, lease: LeaseT) -> None:
         while not isinstance(command := lease.next(self._clock.seconds()), (Done, Rest)):
             await self._step(place, lease, command)
+
+    def _parted(self, result: _T) -> _T:
+        """A release ended with the farewell that it had come to."""
+        self._finish()
+        return result
 
     async def _step(self, place: PlaceT, lease: LeaseT, command: Any) -> None:
         try:

@@ -63,7 +63,7 @@ def reconcile(
     records = journal.entries(udn)
     live = [record for record in records if not record.has_run_out(now)]
     if table is None:
-        ours = [_as_entry(record) for record in live if record.sure and record.internal_client == str(client)]
+        ours = [as_entry(record) for record in live if record.sure and record.internal_client == str(client)]
     else:
         ours = [_with_remote(entry) for entry in table if is_our_entry(entry, live, client=client, host_id=host_id)]
     ours = list(dict.fromkeys(ours))
@@ -153,7 +153,8 @@ def _with_remote(entry: PortMappingEntry) -> PortMappingEntry:
     return replace(entry, remote_host=slot_of(entry)[2])
 
 
-def _as_entry(record: JournalEntry) -> PortMappingEntry:
+def as_entry(record: JournalEntry) -> PortMappingEntry:
+    """What a record says is in the table."""
     return PortMappingEntry(
         protocol=record.protocol,
         external_port=record.external_port,
