@@ -24,10 +24,13 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from txigd import ControlPoint, PortMapping, log
+from txigd.igd import allowance, lease_term
+from txigd.limits import RENEW_FLOOR_SECONDS
 from txigd.testing import SimulatedGateway
 
 reactor: Any = installed
 LEASE = 4  # seconds; renewed every two
+SCALED = 0.01  # of the least time between two renewals, since an attack lasts for seconds only
 NAMES = """
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -96,6 +99,8 @@ class Attacked:
             self.errors.append(f"{formatEvent(event)} {failure.getTraceback() if failure else ''}")
 
     async def start(self) -> None:
+        for module in (allowance, lease_term):
+            vars(module)["RENEW_FLOOR_SECONDS"] = RENEW_FLOOR_SECONDS * SCALED
         await self.router.start()
         self.point = ControlPoint(reactor, gateway=self.router.location, links=["lo"])
         self.point.start()

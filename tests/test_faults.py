@@ -27,10 +27,10 @@ from txigd.igd.journal import Journal
 from txigd.igd.lease_facts import MappingState
 from txigd.igd.mapping import PortMapping, tag
 from txigd.igd.mappings import Mappings
-from txigd.igd.other_ports import DAY_SECONDS
 from txigd.interfaces import IMappingObserver, IWANObserver
 from txigd.limits import (
     CALLBACK_CONNECTIONS_PER_PEER,
+    DAY_SECONDS,
     POLL_SECONDS,
     RETRY_CEILING_SECONDS,
     SIGHTINGS,

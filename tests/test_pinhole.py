@@ -12,9 +12,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from txigd.errors import InvalidArgument
 from txigd.igd.lease_facts import Added, Denied, Done, Failed, MappingState, Missing, Rest, Unreadable
 from txigd.igd.pinhole import Close, Closed, Extend, Open, Opened, Pinhole, PinholeLease
-from txigd.limits import FAILURES_BORNE, RENEWAL_DUE_SECONDS, RETRY_FIRST_SECONDS, TRIES_BEFORE_THE_END
+from txigd.limits import (
+    ADDS_FREE,
+    DAY_SECONDS,
+    FAILURES_BORNE,
+    RENEW_FLOOR_SECONDS,
+    RENEWAL_DUE_SECONDS,
+    RETRY_CEILING_SECONDS,
+    RETRY_FIRST_SECONDS,
+    TRIES_BEFORE_THE_END,
+)
 
 US = ipaddress.IPv6Address("2001:db8::7")
+A_DAY_OF_TRIES = ADDS_FREE + 30 + DAY_SECONDS / RETRY_CEILING_SECONDS
 
 
 class PinholeTests(SynchronousTestCase):
@@ -62,13 +72,62 @@ class PinholeLeaseTests(SynchronousTestCase):
 
     def test_Q200_a_short_lease_is_extended_at_half_time(self):
         """A second early, since gateways count whole ones."""
-        for seconds, latest in ((20, 11.4), (2, 0.6), (1, 0.3)):
+        for seconds, latest in ((100, 59.4), (30, 17.4), (20, 11.4)):
             lease = PinholeLease(Pinhole("TCP", 8080, lease_seconds=seconds), spread=lambda: 1.0)
             self.assertEqual(lease.next(0.0), Open(seconds))
             lease.learn(Opened(42, US), 0.0)
             command = lease.next(0.1)
             assert isinstance(command, Rest)
             self.assertAlmostEqual(command.until, latest)
+
+    def keep(self, lease, seconds, lifetime=float("inf")):
+        """Let time pass on a firewall that forgets what it was given after some seconds; returns what was asked."""
+        now, opened, asked = 0.0, None, []
+        while now < seconds:
+            command = lease.next(now)
+            if isinstance(command, Rest):
+                now = command.until
+                continue
+            asked.append(command)
+            if isinstance(command, Extend) and (opened is None or now - opened > lifetime):
+                lease.learn(Missing(), now)
+                continue
+            opened = now
+            lease.learn(Opened(42, US) if isinstance(command, Open) else Added(), now)
+        return asked
+
+    def test_D6_a_lease_that_cannot_be_kept_is_not_chased(self):
+        for seconds in (1, 2, 5, 19):
+            with self.subTest(lease=seconds):
+                lease = PinholeLease(Pinhole("TCP", 8080, lease_seconds=seconds), spread=lambda: 0.0)
+                self.assertLessEqual(len(self.keep(lease, 60)), 1 + 60 / RENEW_FLOOR_SECONDS)
+                lease = PinholeLease(Pinhole("TCP", 8080, lease_seconds=seconds), spread=lambda: 0.0)
+                self.assertLess(len(self.keep(lease, DAY_SECONDS)), A_DAY_OF_TRIES)
+                self.assertIn("too short", lease.status.reason)
+
+    def test_D6_what_is_dropped_again_and_again(self):
+        lease = PinholeLease(Pinhole("TCP", 8080), spread=lambda: 0.0)
+        opened = [command for command in self.keep(lease, DAY_SECONDS, lifetime=5) if isinstance(command, Open)]
+        self.assertLess(len(opened), A_DAY_OF_TRIES)
+        self.assertGreater(len(opened), 200)
+
+    def test_D6_nor_is_it_for_events_that_tell_of_it(self):
+        lease, now, opened = PinholeLease(Pinhole("TCP", 8080), spread=lambda: 0.0), 0.0, 0
+        for _ in range(3600):
+            now += 1
+            lease.recheck(now)
+            while not isinstance(command := lease.next(now), Rest):
+                opened += isinstance(command, Open)
+                lease.learn(Opened(42, US) if isinstance(command, Open) else Missing(), now)
+        self.assertLess(opened, A_DAY_OF_TRIES)
+        lease.gateway_restarted(now)
+        self.assertEqual(lease.next(now), Open(3600), "a restart is no fault of its own")
+
+    def test_F46_a_short_lease_that_can_be_kept_is(self):
+        for seconds in (20, 60):
+            lease = PinholeLease(Pinhole("TCP", 8080, lease_seconds=seconds), spread=lambda: 1.0)
+            self.keep(lease, DAY_SECONDS, lifetime=seconds)
+            self.assertEqual((lease.losses, lease.status.reason), (0, ""))
 
     def test_Q199_an_id_of_an_earlier_life_is_extended_first(self):
         lease = self.lease(unique_id=7)

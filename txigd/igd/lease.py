@@ -90,6 +90,7 @@ class Lease(Standing):
         """The gateway forgot everything: check, and judge its abilities afresh."""
         self._readable = True
         self._others.forget()
+        self._allowance.excuse()
         self._term.restart()
         self.recheck(now)
 
@@ -157,13 +158,8 @@ class Lease(Standing):
 
     def _check_missing(self, fact: Missing, now: float) -> None:
         self._readable = True
-        self.losses += self._made
-        self._seen_ours = self._made = False
         self._whose.read(None, now)
-        self._term.gone()
-        if self.status.state in WORKING:
-            self._say(MappingState.LOST, "gone from the gateway's table")
-        self._phase = Phase.ADD
+        self._gone(now)
 
     def _unreadable(self, fact: Unreadable, now: float) -> None:
         # Q116: some say "no such entry" in a way that nobody can read; whether they show one is seen when there is one

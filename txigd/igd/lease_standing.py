@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import replace
 
+from txigd.igd.allowance import Allowance
 from txigd.igd.lease_facts import WORKING, MappingState, MappingStatus
 from txigd.igd.lease_farewell import Farewell
 from txigd.igd.lease_term import Term
@@ -71,6 +72,7 @@ class Standing:
         self.client = wanted.internal_client or client
         self._whose = Ownership(wanted, self.client, host_id, on_record=on_record, former=former)
         self._term = Term(wanted.lease_seconds, spread=spread, turn=turn)
+        self._allowance = Allowance()
         self.losses = 0
         self._line_up = line_up
         self._port = external_port or wanted.wanted_port
@@ -93,7 +95,10 @@ class Standing:
         self._not_stored = 0
         self._cleared = False
         self._others.works(self._port)
-        lease = self._term.begin(left_seconds, now)
+        pause = self._allowance.made(now, left_seconds or self._term.ask_seconds)
+        lease = self._term.begin(left_seconds, now, pause=pause)
+        if pause:
+            reason = reason or f"a lease of {lease} s is too short to be kept; {self._allowance.told(now)}"
         self.status = MappingStatus(state, self._port, lease, reason)
         self._rest_active(lease, now)
 
@@ -119,6 +124,22 @@ class Standing:
             self._port = self._others.home
         self._say(state, reason)
         self._rest(self._term.pause() if passing else RETRY_CEILING_SECONDS, now)
+
+    def _gone(self, now: float) -> None:
+        """What was there is not: added again, but not at once for ever where it never lasts."""
+        if self._made:
+            self.losses += 1
+            self._allowance.lost(now)
+            self._term.gone(now)
+        self._seen_ours = self._made = False
+        pause = self._allowance.pause(now)
+        if self.status.state in WORKING or pause:
+            more = f"; {self._allowance.told(now)}" if pause else ""
+            self._say(MappingState.LOST, f"gone from the gateway's table{more}")
+        if pause:
+            self._rest(pause, now)
+        else:
+            self._phase = Phase.ADD
 
     def _ailing(self, reason: str, now: float) -> None:
         """501: most say it while their line is down, and keep the port for us; some say it where 718 is due (Q124).

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from txigd.igd.lifespan import Lifespan
 from txigd.igd.looks import Turn
-from txigd.igd.other_ports import DAY_SECONDS
 from txigd.limits import (
+    BLIND_SECONDS,
+    DAY_SECONDS,
     FAILURES_BORNE,
     LEASE_CEILING_SECONDS,
     LEASE_SECONDS,
+    RENEW_FLOOR_SECONDS,
     RENEW_FRACTION,
     RENEW_JITTER,
     RENEWAL_DUE_SECONDS,
@@ -43,6 +46,8 @@ class Term:
         self._refused: set[int] = set()
         self.granted_seconds = 0
         self.failures = 0
+        self._lifespan = Lifespan()
+        self._begun_at = self._not_before = 0.0
         self._renew_at: float | None = None
         self._ends_at: float | None = None  # when the entry runs out by itself, as far as is known
 
@@ -66,17 +71,23 @@ class Term:
         self._refused.clear()
         self.ask_seconds = self._wanted_seconds
         self.failures = 0
+        self._lifespan.forget()
 
     # -- what was granted --------------------------------------------------------------------------------------------
-    def begin(self, left_seconds: int, now: float) -> int:
+    def begin(self, left_seconds: int, now: float, *, pause: float = 0.0) -> int:
         """It was added or renewed: the lease that was granted, in seconds.
 
         :param left_seconds: as the gateway shows it; 0 where it does not tell.
+        :param pause: seconds that must pass before it is renewed.
         """
         lease = self.granted_seconds = left_seconds or self.ask_seconds
-        self._renew_at = (
-            now + lease * (RENEW_FRACTION + RENEW_JITTER * self._spread()) if lease else now + DAY_SECONDS / 2
-        )
+        self._begun_at = now
+        self._lifespan.begin(now)
+        # some show more than they were asked for, and do not mean it
+        believed = min(lease, self.ask_seconds) if self.ask_seconds else lease
+        wait = believed * (RENEW_FRACTION + RENEW_JITTER * self._spread()) if believed else DAY_SECONDS / 2
+        self._not_before = now + max(RENEW_FLOOR_SECONDS, pause)
+        self._renew_at = max(now + min(wait, self._lifespan.seconds or wait), self._not_before)
         return lease
 
     def seen(self, left_seconds: int, now: float, *, readable: bool) -> float:
@@ -85,12 +96,24 @@ class Term:
         assert self._renew_at is not None
         self._ends_at = now + left_seconds if left_seconds else None
         if left_seconds and self.ask_seconds:
+            self._ends_at = min(now + left_seconds, self._begun_at + self.ask_seconds)
+        if not readable:
+            return min(self._renew_at, now + BLIND_SECONDS)
+        self._lifespan.seen(now)
+        if left_seconds and self.ask_seconds:
             # a gateway that shortens leases in silence (F34) is believed by its table
-            self._renew_at = min(self._renew_at, now + left_seconds * RENEW_FRACTION)
-        return min(self._renew_at, self._turn(now)) if readable else self._renew_at
+            self._renew_at = min(self._renew_at, max(now + left_seconds * RENEW_FRACTION, self._not_before))
+        return self.look_at(now)
 
-    def gone(self) -> None:
+    def look_at(self, now: float) -> float:
+        """When to look, or to renew, after a look that told nothing."""
+        turn = self._turn(now)
+        return turn if self._renew_at is None else min(max(self._renew_at, now), turn)
+
+    def gone(self, now: float) -> None:
         """It is not there."""
+        if self._ends_at is None or now < self._ends_at:
+            self._lifespan.lost(now)
         self.granted_seconds = 0
 
     def begun(self) -> bool:
@@ -103,7 +126,7 @@ class Term:
 
     def fresh(self, left_seconds: int) -> bool:
         """Whether it was renewed just now: compared with what the gateway granted, which may always shorten it."""
-        return left_seconds > self.granted_seconds * _FRESH
+        return self._renew_at is None or left_seconds > self.granted_seconds * _FRESH
 
     # -- calls and their failures --------------------------------------------------------------------------------------
     def look_by(self, now: float) -> float:

@@ -28,7 +28,8 @@ class PortMapping:
     :param external_port: 1 to 65535 on the gateway; None asks for the same as ``internal_port``.
     :param description: a short name, kept in the gateway's table as part of a tag.
     :param any_port: whether another external port will do when the wanted one is taken.
-    :param lease_seconds: what to ask for; 0 asks for a permanent entry, at most 604800 (IGD:2).
+    :param lease_seconds: what to ask for; 0 asks for a permanent entry, at most 604800 (IGD:2). Renewals are 10 s apart
+        at least, so what is shorter than 20 s lapses.
     :param remote_host: the only internet host that may come in; None for everybody.
     :param internal_client: another host of the LAN; None (the default) for this host. Gateways commonly refuse others.
     :raises InvalidArgument: saying which value is wrong and what is right.

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from txigd.limits import PORT_DOUBT_SECONDS, PORT_DOUBTS, PORT_TRIES
-
-DAY_SECONDS = 86_400.0
+from txigd.limits import DAY_SECONDS, PORT_DOUBT_SECONDS, PORT_DOUBTS, PORT_TRIES
 
 
 class OtherPorts:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from txigd.errors import InvalidArgument
+from txigd.igd.allowance import Allowance
 from txigd.igd.lease_facts import WORKING, Added, Denied, Done, Failed, MappingState, Missing, Rest, Unreadable
 from txigd.igd.looks import Turn
 from txigd.limits import (
@@ -42,7 +43,7 @@ class Pinhole:
     :param remote_host: the only internet host that may come in; None for everybody.
     :param remote_port: the only port it may come from; 0 for any.
     :param internal_client: our own stable global address; None to take the one that faces the gateway.
-    :param lease_seconds: 1 to 86400 (Q200).
+    :param lease_seconds: 1 to 86400 (Q200); renewals are 10 s apart at least, so what is shorter than 20 s lapses.
     :raises InvalidArgument: saying which value is wrong and what is right.
     """
 
@@ -187,9 +188,10 @@ class PinholeLease:
         self._spread = spread
         self._turn = turn
         self.losses = 0
+        self._allowance = Allowance()
         self._unique_id = unique_id
         self._phase = _Phase.OPEN if unique_id is None else _Phase.EXTEND
-        self._next_at = 0.0
+        self._next_at = self._not_before = 0.0
         self._ends_at = 0.0  # when it runs out by itself
         self._extends = True
         self._failures = 0
@@ -224,7 +226,7 @@ class PinholeLease:
     def recheck(self, now: float) -> None:
         """Something happened to the gateway's firewall: look at the next opportunity."""
         if self._phase is _Phase.REST:
-            self._next_at = now
+            self._next_at = max(now, self._not_before)  # every look is a renewal
 
     def gateway_restarted(self, now: float) -> None:
         """Its pinholes are gone, or belong to somebody else now: UniqueIDs start anew."""
@@ -232,6 +234,8 @@ class PinholeLease:
             return
         self._unique_id, self._extends, self._failures = None, True, 0
         self.unsure = False
+        self._allowance.excuse()
+        self._not_before = 0.0
         self._phase = _Phase.OPEN
         if self.status.state in WORKING:
             self._say(MappingState.LOST, "the gateway restarted")
@@ -262,9 +266,13 @@ class PinholeLease:
         lease = self.wanted.lease_seconds
         self._failures = 0
         self._ends_at = now + lease
-        self.status = PinholeStatus(MappingState.ACTIVE, self._unique_id, self.client, lease)
+        pause = self._allowance.made(now, lease)
+        reason = f"a lease of {lease} s is too short to be kept; {self._allowance.told(now)}" if pause else ""
+        self.status = PinholeStatus(MappingState.ACTIVE, self._unique_id, self.client, lease, reason)
         surely = lease - min(1.0, lease / 2)  # gateways count whole seconds: a lease may be up to one shorter
-        self._rest(min(surely * (RENEW_FRACTION + RENEW_JITTER * self._spread()), self._turn(now) - now), now)
+        half = surely * (RENEW_FRACTION + RENEW_JITTER * self._spread())
+        self._not_before = now + pause
+        self._rest(max(min(half, self._turn(now) - now), pause), now)
 
     def _inextensible(self, fact: Unreadable, now: float) -> None:
         self._extends = False
@@ -275,8 +283,14 @@ class PinholeLease:
         self._unique_id = None
         if self.status.state in WORKING:
             self.losses += 1
+            self._allowance.lost(now)
             self._say(MappingState.LOST, "gone from the gateway's firewall")
         self._phase = _Phase.OPEN
+        pause = self._allowance.pause(now)
+        if pause:
+            self._say(MappingState.LOST, f"gone from the gateway's firewall; {self._allowance.told(now)}")
+            self._not_before = now + pause
+            self._rest(pause, now)
 
     def _denied(self, fact: Denied, now: float) -> None:
         """Without a code it was not the gateway that refused; to look for that again costs it nothing.
