@@ -39,6 +39,7 @@ class Router:
         self.expiry: dict[int, float] = {}
         self.deny: dict[str, object] = {}
         self.readable = True
+        self.passing = False
         self.silent = False
         self.stores = True
         self.extends = True
@@ -56,7 +57,7 @@ class Router:
             return Failed("no answer")
         if isinstance(command, Read):
             if not self.readable:
-                return Unreadable()
+                return Unreadable(passing=self.passing)
             entry = self.table.get(command.port)
             if entry is None:
                 return Missing()

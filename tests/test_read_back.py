@@ -176,7 +176,7 @@ class PassingTests(ReadBackTestCase):
         self.clock.advance(UNREADABLE_SECONDS - 1)
         self.assertIsInstance(self.read(), Failed)
         self.clock.advance(1)
-        self.assertEqual(self.read(), Unreadable())
+        self.assertEqual(self.read(), Unreadable(passing=True))
         self.fails(WALK, None)
         self.assertEqual(self.read(), Missing())
         self.fails(WALK, 501)

@@ -164,7 +164,10 @@ class Lease(Standing):
     def _unreadable(self, fact: Unreadable, now: float) -> None:
         # Q116: some say "no such entry" in a way that nobody can read; whether they show one is seen when there is one
         self._whose.read(None, now)
-        self._phase = Phase.ADD
+        if fact.passing and self.status.state is MappingState.UNVERIFIED and not self._term.due(now):
+            self._rest_until(self._term.look_at(now))
+        else:
+            self._phase = Phase.ADD
 
     def _read_failed(self, fact: Failed, now: float) -> None:
         self._trouble(fact.text, now)
@@ -269,8 +272,9 @@ class Lease(Standing):
             self._rest(self._term.pause(), now)
 
     def _confirm_unreadable(self, fact: Unreadable, now: float) -> None:
-        self._readable = False
-        self._settle(MappingState.UNVERIFIED, 0, "the gateway offers no way to read it back", now)
+        self._readable = fact.passing
+        why = "it cannot be read back now" if fact.passing else "the gateway offers no way to read it back"
+        self._settle(MappingState.UNVERIFIED, 0, why, now)
 
     # -- clearing -------------------------------------------------------------------------------------------------
     def _clear_done(self, fact: Fact, now: float) -> None:

@@ -55,7 +55,9 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """The gateway offers no way to read the entry (401, 602; F35)."""
+    """The gateway offers no way to read the entry (401, 602; F35); ``passing`` where it may again, after a while."""
+
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,15 @@ _SPECIFIC: Final = "GetSpecificPortMappingEntry"
 
 
 def will_not_pass(error: TxigdError) -> bool:
-    """Whether an action is not there at all; any other answer may be another one in a moment (F37)."""
+    """Whether an action is not there, or not for us; any other answer may be another one in a moment (F37)."""
     if isinstance(error, ActionError):
-        return error.code in REFUSALS
+        return error.code in REFUSALS or is_hidden(error)
     return isinstance(error, (ActionNotOffered, InvalidArgument))
+
+
+def is_hidden(error: TxigdError) -> bool:
+    """Whether there is something that we may not see: what the table shows us is no word on it then (Q130)."""
+    return isinstance(error, ActionError) and error.code == 606
 
 
 @dataclass(slots=True)
@@ -86,7 +91,7 @@ class ReadBack:
             return Unreadable()
         trouble, now = self._trouble(place), self._now
         trouble.since = now if trouble.since is None else trouble.since
-        return Unreadable() if now - trouble.since >= UNREADABLE_SECONDS else Failed(str(error))
+        return Unreadable(passing=True) if now - trouble.since >= UNREADABLE_SECONDS else Failed(str(error))
 
     def was_read(self, place: Place) -> None:
         """What a place holds is known."""
@@ -120,7 +125,7 @@ class ReadBack:
             except SILENCE:
                 raise
             except REFUSED as error:
-                if way == self._specific and not will_not_pass(error) and not self._lasts(place):
+                if way == self._specific and (is_hidden(error) or not (will_not_pass(error) or self._lasts(place))):
                     raise
                 failed.append(error)
         raise next((error for error in failed if not will_not_pass(error)), failed[0])
