@@ -140,6 +140,8 @@ class Wire:
     def _arrive(self, waiting: Deferred[Reply], asked: Asked, body: bytes) -> None:
         world = self.world
         world.under_way -= 1
+        if waiting.called:
+            return  # given up before it arrived: its connection was closed
         gateway = world.at(str(asked.url.host), asked.url.port)
         if gateway is None or not world.cable:
             return  # nobody there: silence

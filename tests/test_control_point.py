@@ -1095,7 +1095,10 @@ class StopTests(ControlPointTestCase):
         self.lan.gateways.clear()
         self.discovery.byebye(self.router)
         waiting = gateway.wan.when(lambda status: False)
-        self.stop()
+        stopped = self.point.stop()
+        self.wait(FAREWELL_SECONDS)
+        self.successResultOf(stopped)
+        self.assertEqual((self.clock.getDelayedCalls(), self.lan.open), ([], set()))
         self.failureResultOf(waiting, Stopped)
         self.assertEqual(held.status.state, MappingState.RELEASED)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
@@ -14,7 +15,7 @@ from txigd.igd.journal import Journal
 from txigd.igd.journal_entry import JournalEntry
 from txigd.igd.lease_facts import Added, MappingState
 from txigd.igd.mapping import PortMapping, is_ours, tag
-from txigd.limits import FAREWELL_SECONDS
+from txigd.limits import FAREWELL_CALLS, FAREWELL_SECONDS
 from txigd.steady import boot_time
 from txigd.testing import Entry
 from txigd.upnp.http_reply import Reply
@@ -23,6 +24,8 @@ WEB = PortMapping("TCP", 8080, description="web")
 GAME = PortMapping("UDP", 5000, description="game")
 ANY = PortMapping("TCP", 8000, any_port=True, description="any")
 TAKEN = 8000
+
+SLOW = ((0.1, 16), (0.2, 16), (0.3, 10), (0.3, 16), (0.5, 8))  # seconds of an answer, mappings
 
 LATE, LOST, REFUSED = "answered late", "done, and the answer lost", "not done"
 
@@ -66,6 +69,9 @@ def _call(asked: Asked) -> bool:
 
 
 class FarewellTests(ControlPointTestCase):
+    under_way = 0
+    most_under_way = 0
+
     def world(self, case: str) -> None:
         """A fresh control point and router."""
         super().setUp()
@@ -156,6 +162,57 @@ class FarewellTests(ControlPointTestCase):
         self.clock.advance(0)
         self.successResultOf(stopped)
         self.assertEqual((self.lan.open, self.clock.getDelayedCalls()), (set(), []))
+
+    def slow(self, seconds: float) -> None:
+        """Every call takes so long from now on; one that is given up before is not carried out."""
+        at_once = self.lan.request
+
+        def request(*asked: Any, **more: Any) -> Deferred[Reply]:
+            waiting: Deferred[Reply] = Deferred(lambda _: arrival.cancel())
+            self.under_way += 1
+            self.most_under_way = max(self.most_under_way, self.under_way)
+            waiting.addBoth(self.answered)
+            arrival = self.clock.callLater(seconds, lambda: at_once(*asked, **more).chainDeferred(waiting))
+            return waiting
+
+        self.under_way = self.most_under_way = 0
+        self.patch(self.lan, "request", request)
+
+    def answered(self, result: object) -> object:
+        self.under_way -= 1
+        return result
+
+    def test_F51_a_gateway_that_takes_its_time(self) -> None:
+        for version in (1, 2):
+            for seconds, count in SLOW:
+                self.setUp()
+                self.router.state.table.rules = replace(self.router.state.table.rules, version=version)
+                self.host_id = self.point._host_id
+                for number in range(count):
+                    self.point.mappings.hold(PortMapping("TCP", 20_000 + number, description="web"))
+                self.begin()
+                self.assertEqual(len(self.ours()), count)
+                self.slow(seconds)
+                self.ended(self.point.stop(), f"{count} mappings, {seconds} s for each answer")
+                self.assertLessEqual(self.most_under_way, FAREWELL_CALLS + 4, "and its subscriptions")
+
+    def test_F33_F51_what_would_stay_for_ever_goes_first(self) -> None:
+        """There is no time for all of them."""
+        self.setUp()
+        self.host_id = self.point._host_id
+        for number in range(16):
+            lease = 3600 if number < 12 else 0
+            self.point.mappings.hold(PortMapping("TCP", 20_000 + number, description="web", lease_seconds=lease))
+        self.router.state.table.rules = replace(self.router.state.table.rules, version=1)
+        self.begin()
+        self.slow(1.1)
+        stopped = self.point.stop()
+        self.clock.pump([0.1] * 52)
+        self.successResultOf(stopped)
+        left = self.ours()
+        self.assertTrue(left)
+        self.assertLess(max(left), 20_012)
+        self.assertLessEqual(len(left), 10, "each look is followed up before the next one")
 
     def test_F51_what_was_left_on_purpose_stays(self) -> None:
         self.world("at first")

@@ -25,6 +25,7 @@ from txigd.igd.lease_facts import (
     Unreadable,
 )
 from txigd.igd.mapping import PortMapping, PortMappingEntry, tag
+from txigd.limits import FAREWELL_SECONDS
 
 US = ipaddress.IPv4Address("192.168.1.7")
 HOST = "0a1b2c3d"
@@ -396,7 +397,9 @@ class ReleaseTests(LeaseTestCase):
         self.run_to_rest(lease)
         self.router.silent = True
         lease.release()
-        self.assertIsInstance(self.run_to_rest(lease), Done)
+        while isinstance(command := self.run_to_rest(lease), Rest):
+            self.now = command.until
+        self.assertLess(self.now, FAREWELL_SECONDS)
 
     def test_an_entry_that_became_foreign_stays(self):
         lease = self.lease()
@@ -416,16 +419,23 @@ class ReleaseTests(LeaseTestCase):
         self.assertIsInstance(self.run_to_rest(lease), Done)
         self.assertEqual(self.router.table[80].description, "other")
 
-    def test_what_cannot_be_read_any_more_is_deleted_all_the_same(self):
-        for readable in (True, False):
+    def test_F35_what_never_could_be_read_is_deleted_on_our_word(self):
+        self.router.readable = False
+        lease = self.lease()
+        self.run_to_rest(lease)
+        lease.release()
+        self.assertIsInstance(self.run_to_rest(lease), Done)
+        self.assertEqual(self.router.table, {})
+
+    def test_what_cannot_be_read_any_more_runs_out_with_its_lease(self):
+        for lease_seconds in (3600, 0):
             router = self.router = Router()
-            router.readable = readable
-            lease = self.lease()
+            lease = self.lease(lease_seconds=lease_seconds)
             self.run_to_rest(lease)
             router.readable = False
             lease.release()
             self.assertIsInstance(self.run_to_rest(lease), Done)
-            self.assertEqual(router.table, {})
+            self.assertEqual(bool(router.table), bool(lease_seconds))
 
 
 class CloneTests(LeaseTestCase):

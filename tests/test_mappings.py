@@ -25,6 +25,7 @@ from txigd.limits import (
     LOOK_APART_SECONDS,
     MAPPINGS,
     RENEWAL_DUE_SECONDS,
+    RETRY_FIRST_SECONDS,
     VERIFY_SECONDS,
 )
 
@@ -139,7 +140,7 @@ class HoldTests(MappingsTestCase):
         self.assertEqual(self.lan.asked, [], "the new one waits for the end of the old one")
         self.assertNoResult(gone)
         self.router.faults.clear()
-        self.clock.advance(HTTP_TOTAL_SECONDS)
+        self.clock.pump([HTTP_TOTAL_SECONDS, RETRY_FIRST_SECONDS, 0])
         self.successResultOf(gone)
         self.successResultOf(again.when_active())
         self.assertEqual(self.ports(), [(8080, str(US))])

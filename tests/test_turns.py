@@ -62,6 +62,22 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual(self.pass_all(), "first third")
         self.successResultOf(self.turns.take(0.0))
 
+    def test_F51_more_seats_at_the_end(self) -> None:
+        turns = [self.turns.take(0.0) for _ in range(6)]
+        self.turns.widen(3)
+        self.turns.widen(3)
+        self.turns.widen(1)
+        for number, turn in enumerate(turns):
+            (self.successResultOf if number < 3 else self.assertNoResult)(turn)
+        self.turns.pass_on(None)
+        self.successResultOf(turns[3])
+        self.assertNoResult(turns[4])
+        for _ in range(5):
+            self.turns.pass_on(None)
+        for _ in range(3):
+            self.successResultOf(self.turns.take(0.0))
+        self.assertNoResult(self.turns.take(0.0))
+
     def test_bound(self) -> None:
         for _ in range(CALLS_WAITING + 1):
             self.turns.take(0.0)

@@ -249,6 +249,7 @@ BLOCKED_SECONDS: Final = 1.0  # F59: a heartbeat that is this late was held up b
 CLOCK_STEP_SECONDS: Final = 2.0  # smaller differences are drift and rounding
 MAP_FILE_CHARACTERS: Final = 64 * 1024  # of a file of mappings: sixteen lines and many remarks
 FAREWELL_SECONDS: Final = 5.0  # UNSUBSCRIBE and deletes together
+FAREWELL_CALLS: Final = 4  # F51: at once, of a gateway that takes its time; at any other time it is one (Q103)
 LOG_CHARACTERS: Final = 120  # B11
 LOG_FIELD_CHARACTERS: Final = 1000  # of one field of a line, whatever it is: our own sentences stay below
 LOG_LINES: Final = 512  # of the daemon in LOG_AGAIN_SECONDS (B11)

@@ -271,6 +271,7 @@ class Gateway:
     def close(self, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
         """Say goodbye: delete our mappings and pinholes and cancel the subscriptions within ``seconds``."""
         self.wan.stop()
+        self.device.caller.hurry()
         self._observed.clear()  # the device ends the subscriptions and knows when that is done
         self._quiet()
         if self._traffic is not None:

@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from txigd import log
 from txigd.errors import TxigdError
@@ -149,6 +150,11 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         """Whether it is no longer wanted."""
         return self._releasing or self.status.state is MappingState.RELEASED
 
+    @property
+    def runs_out(self) -> bool:
+        """Whether what is there ends by itself, as far as is known; what does not is taken off first."""
+        return True
+
     def when_active(self, timeout: float | None = None) -> Deferred[StatusT]:
         """A fresh Deferred of the status once it works.
 
@@ -277,8 +283,11 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         self._finish()
 
     async def _farewell(self, place: PlaceT, lease: LeaseT) -> None:
-        while not isinstance(command := lease.next(self._clock.seconds()), (Done, Rest)):
-            await self._step(place, lease, command)
+        while not isinstance(command := lease.next(self._clock.seconds()), Done):
+            if isinstance(command, Rest):
+                await deferLater(self._clock, max(0.0, command.until - self._clock.seconds()))
+            else:
+                await self._step(place, lease, command)
 
     def _parted(self, result: _T) -> _T:
         """A release ended with the farewell that it had come to."""

@@ -73,6 +73,11 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             self._lease.line_came_up(self._clock.seconds())
             self._wake()
 
+    @property
+    def runs_out(self) -> bool:
+        """Whether its entry has a lease."""
+        return bool(self.status.lease_seconds if self.status.state in WORKING else self.wanted.lease_seconds)
+
     # -- for the driver ----------------------------------------------------------------------------------------------
     def _client(self, place: Connection) -> ipaddress.IPv4Address | None:
         """Where the mapping leads; None where the gateway is reached over IPv6."""

@@ -124,7 +124,7 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
 
     def stop(self, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
         """Release everything, within ``seconds``; what the gateway did not confirm by then runs out with its lease."""
-        everything = (*self, *self._former)
+        everything = sorted((*self, *self._former), key=lambda held: held.runs_out)  # what would stay for ever first
         for held in everything:
             self._until(held.release())
         self._place = None

@@ -53,7 +53,7 @@ class Lease(Standing):
         if self._phase is Phase.REST:
             return Rest(self._next_at)
         if self._farewell is not None:
-            return self._farewell.next()
+            return self._farewell.next(now)
         if self._phase in (Phase.CHECK, Phase.CONFIRM):
             return Read(self._port)
         if self._phase is Phase.ADD:
@@ -66,6 +66,8 @@ class Lease(Standing):
 
     def due_by(self, now: float) -> float | None:
         """By when what :meth:`next` said should be done; None where nothing of ours runs out (F46)."""
+        if self._farewell is not None:
+            return self._farewell.due_by(now)
         if self._phase is Phase.CHECK and self.status.state is MappingState.ACTIVE and not self._term.due(now):
             return self._term.look_by(now)
         return self._term.renew_by(now, renewed=self._phase is Phase.CONFIRM) if self._made else None
@@ -73,7 +75,7 @@ class Lease(Standing):
     def learn(self, fact: Fact, now: float) -> None:
         """Take the outcome of the last command; what does not fit the phase is ignored."""
         if self._farewell is not None:
-            if self._farewell.learn(fact):
+            if self._farewell.learn(fact, now):
                 self._finish()
             return
         step = _STEPS.get((self._phase, type(fact)))
@@ -119,7 +121,12 @@ class Lease(Standing):
             return
         self._phase = Phase.LEAVE
         self._farewell = Farewell(
-            begin, self._port, made=self._made, ours=lambda entry: self._whose.ours(entry, made=self._made)
+            begin,
+            self._port,
+            made=self._made,
+            blind=not self._readable,
+            runs_out=bool(self._term.granted_seconds or self._term.ask_seconds),
+            ours=lambda entry: self._whose.ours(entry, made=self._made),
         )
 
     @property

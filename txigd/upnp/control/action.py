@@ -25,7 +25,15 @@ from txigd.errors import (
     HTTPStatusError,
 )
 from txigd.interfaces import IExchange
-from txigd.limits import CALL_HASTY_SECONDS, HTTP_TOTAL_SECONDS, LARGE_REPLIES, ROUTES, SCPD_ACTIONS, SOAP_OCTETS
+from txigd.limits import (
+    CALL_HASTY_SECONDS,
+    FAREWELL_CALLS,
+    HTTP_TOTAL_SECONDS,
+    LARGE_REPLIES,
+    ROUTES,
+    SCPD_ACTIONS,
+    SOAP_OCTETS,
+)
 from txigd.upnp.control import soap
 from txigd.upnp.control.arguments import action_named, arranged, collected, decode, encode
 from txigd.upnp.control.route import Route
@@ -63,6 +71,10 @@ class Caller:
         caller = Caller(exchange, clock=self.clock)
         caller._turns = self._turns
         return caller
+
+    def hurry(self) -> None:
+        """The end: what is to be done in a few seconds is asked for several at a time."""
+        self._turns.widen(FAREWELL_CALLS)
 
     def call(
         self,

@@ -1,4 +1,4 @@
-"""Who is next at a gateway that is asked one thing at a time: whoever is due first (Q103, F46).
+"""Who is next at a gateway that is asked one thing at a time, or a few at the end: whoever is due first (Q103, F46).
 
 Knows Deferreds; time is an argument.
 """
@@ -17,13 +17,13 @@ _T = TypeVar("_T")
 
 
 class Turns:
-    """A bounded queue in front of one seat, in the order in which all are due.
+    """A bounded queue in front of one seat, or of a few, in the order in which all are due.
 
     Nobody waits for ever: whoever comes is due now or later, so nobody who comes after my due time goes before me.
     """
 
     def __init__(self) -> None:
-        self._taken = False
+        self._seats = self._free = 1
         self._handing_on = False
         self._waiting: list[tuple[float, Deferred[None]]] = []
 
@@ -36,27 +36,37 @@ class Turns:
         if len(self._waiting) >= CALLS_WAITING:
             raise ExchangeError(f"{CALLS_WAITING} calls are waiting for this gateway already")
         turn: Deferred[None] = Deferred(self._leave)
-        if self._taken or self._waiting:
+        if not self._free or self._waiting:
             when = now + CALL_DUE_SECONDS if due is None else max(now, due)
             insort_right(self._waiting, (when, turn), key=lambda waiting: waiting[0])
         else:
-            self._taken = True
+            self._free -= 1
             turn.callback(None)
         return turn
 
     def pass_on(self, result: _T) -> _T:
-        """Seat the next one. A loop, not a recursion: calls may end as soon as they begin."""
-        self._taken = False
+        """Seat the next one."""
+        self._free += 1
+        self._seat()
+        return result
+
+    def widen(self, seats: int) -> None:
+        """Let so many sit at once from now on, if that is more than before."""
+        self._free += max(0, seats - self._seats)
+        self._seats = max(seats, self._seats)
+        self._seat()
+
+    def _seat(self) -> None:
+        """A loop, not a recursion: calls may end as soon as they begin."""
         if self._handing_on:
-            return result
+            return
         self._handing_on = True
         try:
-            while self._waiting and not self._taken:
-                self._taken = True
+            while self._waiting and self._free:
+                self._free -= 1
                 self._waiting.pop(0)[1].callback(None)
         finally:
             self._handing_on = False
-        return result
 
     def _leave(self, turn: Deferred[None]) -> None:
         self._waiting = [waiting for waiting in self._waiting if waiting[1] is not turn]
