@@ -179,6 +179,20 @@ class AnyPortTests(SynchronousTestCase):
         self.wait(RETRY_CEILING_SECONDS * 1.2)
         self.assertEqual((held.status.state, held.external_port), (MappingState.ACTIVE, 5001))
 
+    def test_F31_Q123_none_but_the_ports_that_were_named(self) -> None:
+        """Not even one that the gateway would pick, or one of another life."""
+        wanted = replace(GAME, port_range=(5000, 5003))
+        self.journal.keep_port(wanted, 40_000)
+        for port in (5000, 5002):
+            self.neighbour(port)
+        held = self.mappings.hold(wanted)
+        self.wait(600)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+        self.assertIn(held.external_port, (5001, 5003))
+        asked = {int(one.arguments["NewExternalPort"]) for one in self.lan.asked if "NewExternalPort" in one.arguments}
+        self.assertLessEqual(asked, {5000, 5001, 5002, 5003})
+        self.assertEqual(self.lan.count("AddAnyPortMapping"), 0)
+
     def test_F36_no_port_left(self) -> None:
         self.router.faults["AddAnyPortMapping"] = 728
         self.assertEqual(self.hold().status.state, MappingState.REFUSED)

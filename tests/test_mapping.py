@@ -21,6 +21,27 @@ class PortMappingTests(SynchronousTestCase):
         self.assertEqual(PortMapping("TCP", 8080).wanted_port, 8080)
         self.assertEqual(PortMapping("TCP", 8080, 81).wanted_port, 81)
         self.assertEqual(str(PortMapping("UDP", 5000, 15000)), "udp:5000:15000")
+        ranged = PortMapping.from_text("tcp:8080:50000-50100")
+        self.assertEqual(ranged, PortMapping("TCP", 8080, port_range=(50000, 50100)))
+        self.assertEqual((ranged.any_port, ranged.wanted_port), (True, 50000))
+
+    def test_Q123_a_range_of_external_ports(self):
+        for fields, first in (
+            ({}, 8080),
+            ({"port_range": (8000, 8100)}, 8080),
+            ({"port_range": (50000, 50100)}, 50000),
+            ({"port_range": (50000, 50100), "external_port": 50007}, 50007),
+            ({"port_range": [9, 9]}, 9),
+        ):
+            with self.subTest(repr(fields)):
+                wanted = PortMapping("TCP", 8080, **fields)
+                self.assertEqual(wanted.wanted_port, first)
+                self.assertTrue(wanted.takes(first))
+                self.assertEqual(hash(wanted), hash(PortMapping("TCP", 8080, **fields)))
+        ranged = PortMapping("TCP", 8080, port_range=(50000, 50100))
+        self.assertEqual([port for port in (8080, 49999, 50000, 50100, 50101) if ranged.takes(port)], [50000, 50100])
+        self.assertFalse(PortMapping("TCP", 80).takes(81))
+        self.assertTrue(PortMapping("TCP", 80, any_port=True).takes(81))
 
     def test_bad_input_is_told_in_one_line(self):
         table = {
@@ -34,6 +55,11 @@ class PortMappingTests(SynchronousTestCase):
             "tcp:٨٠": "1 to 65535",
             "tcp": "tcp:8080",
             "tcp:1:2:3": "tcp:8080",
+            "tcp:80:9000-8000": "9000-8000",
+            "tcp:80:0-8000": "1 to 65535",
+            "tcp:80:8000-": "1 to 65535",
+            "tcp:80:-8000": "1 to 65535",
+            "tcp:80:1-2-3": "1 to 65535",
             "": "tcp:8080",
         }
         for text, said in table.items():
@@ -49,6 +75,13 @@ class PortMappingTests(SynchronousTestCase):
             {"internal_port": "80"},
             {"external_port": 0},
             {"external_port": 65536},
+            {"port_range": (0, 80)},
+            {"port_range": (80, 65536)},
+            {"port_range": (81, 80)},
+            {"port_range": (80,)},
+            {"port_range": 80},
+            {"port_range": ("80", "81")},
+            {"port_range": (5000, 5001), "external_port": 6000},
             {"lease_seconds": -1},
             {"lease_seconds": 604_801},
             {"lease_seconds": 1.5},

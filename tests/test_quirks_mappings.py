@@ -19,7 +19,7 @@ from txigd.igd.lease import Lease
 from txigd.igd.lease_facts import Add, Delete, MappingState, Read
 from txigd.igd.mapping import PortMapping, PortMappingEntry
 from txigd.igd.status import AddressClass, Learned, Reading, choose
-from txigd.limits import POLL_SECONDS, PORT_RANGE, RETRY_CEILING_SECONDS, VERIFY_SECONDS
+from txigd.limits import POLL_SECONDS, PORT_RANGE, PORT_TRIES, RETRY_CEILING_SECONDS, VERIFY_SECONDS
 from txigd.upnp.description import datatypes
 from txigd.upnp.http import Exchange
 from txigd.upnp.http_reply import Reply
@@ -60,6 +60,16 @@ class RefusalTests(LeaseTestCase):
         lease = self.told(716, DAY)
         self.assertState(lease, MappingState.REFUSED)
         self.assertEqual({add.port for add in self.router.adds()}, {80})
+
+    def test_Q124_716_is_another_port_where_any_will_do(self) -> None:
+        self.router.deny = {"port 80": 716}
+        lease = self.lease(any_port=True)
+        self.run_to_rest(lease)
+        self.assertState(lease, MappingState.ACTIVE, 50_000)
+        self.setUp()
+        lease = self.told(716, DAY, any_port=True)
+        self.assertState(lease, MappingState.REFUSED)
+        self.assertLessEqual(len({add.port for add in self.router.adds()}), 1 + 2 * PORT_TRIES)
 
     def test_Q128_a_port_of_the_gateways_own(self) -> None:
         for code in (718, 606, 501):

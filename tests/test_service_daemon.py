@@ -51,6 +51,10 @@ class OptionsToBehaviourTests(TestCase):
         self.addCleanup(lambda: daemon.stopService() if daemon.running else None)
         return daemon
 
+    def written(self, name: str, text: str) -> str:
+        Path(name).write_text(text, encoding="ascii")
+        return name
+
     async def until(self, holds: Any, seconds: float = 15) -> None:
         end = time.monotonic() + seconds
         while not holds():
@@ -75,6 +79,20 @@ class OptionsToBehaviourTests(TestCase):
         await daemon.stopService()
         self.assertLess(time.monotonic() - began, 5)
         self.assertEqual((len(self.router.mappings), self.router.subscribers), (0, ()))
+
+    async def test_F54_a_reload_deletes_what_is_no_longer_wanted_and_touches_nothing_else(self):
+        file = self.written(self.mktemp(), "tcp:8080\ntcp:8081\n")
+        daemon = await self.start("--map", "tcp:9090", "--map-file", file)
+        await self.until(lambda: len(self.router.mappings) == 3)
+        stays = self.router.mappings.find("TCP", 8081)
+        self.written(file, "tcp:8081\ntcp:8082\n")
+        daemon.reload()
+        await self.until(lambda: {entry.external_port for entry in self.router.mappings} == {8081, 8082, 9090}, 5)
+        self.assertIs(self.router.mappings.find("TCP", 8081), stays)
+        self.written(file, "junk\n")
+        daemon.reload()
+        await deferLater(reactor, 0.2)
+        self.assertEqual(len(self.router.mappings), 3, "a file with a mistake changes nothing")
 
     async def test_poll_finds_what_is_never_evented(self):
         daemon = await self.start("--poll", "1", silent_drops=True)

@@ -216,6 +216,7 @@ LOSS_PAUSE_SECONDS: Final = 120.0  # after a loss of one alone, the next one of 
 LOSS_PAUSE_CEILING_SECONDS: Final = 3600.0  # doubled each time: a gateway that always drops one costs a look an hour
 PORT_TRIES: Final = 4  # other external ports after a conflict (Q123, D6)
 PORT_RANGE: Final = (49_152, 65_535)  # Q123
+PICKS: Final = 8  # draws of a port until it is another one: of two ports, one of 256 times it is not
 PORT_DOUBTS: Final = 4  # Q124: so often 501 before another port is tried, and
 PORT_DOUBT_SECONDS: Final = 30.0  # for so long: by then POLL_SECONDS have told of a line that is down
 RENEW_FLOOR_SECONDS: Final = 10.0  # D6: renewals are this far apart at least; a lease of 20 s and more is kept so

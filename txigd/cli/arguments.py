@@ -116,7 +116,8 @@ def parser() -> Parser:
         type=mapping,
         action=_Apart,
         metavar=MAPPING_FORM,
-        help="for example tcp:8080, or udp:5000:15000; EXTERNAL 'any' accepts another port when that one is taken",
+        help="for example tcp:8080, or udp:5000:15000; EXTERNAL 'any' accepts another port when that one is taken, "
+        "'50000-50100' one of these",
     )
     held.add_argument("--lease", type=lease, metavar="SECONDS", help="how long it lasts (default 3600); 0 for ever")
     held.add_argument("--name", default="", help="short name, shown in the gateway's table")

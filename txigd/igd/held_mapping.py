@@ -97,15 +97,16 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
     def _new_lease(self, place: Connection) -> Lease:
         client = self._client(place)
         assert client is not None
+        kept = self._books.journal.port_for(self.wanted)
         return Lease(
             self.wanted,
             client=client,
             host_id=self._host_id,
             spread=lambda: self._random.uniform(-1, 1),
-            other_port=lambda: self._random.randint(*PORT_RANGE),
-            external_port=self._books.journal.port_for(self.wanted),
+            other_port=lambda: self._random.randint(*(self.wanted.port_range or PORT_RANGE)),
+            external_port=kept if self.wanted.takes(kept) else 0,
             turn=self._turn,
-            reserves=place.reserves,
+            reserves=place.reserves and self.wanted.port_range is None,  # it picks from all ports
             line_up=lambda: place.line_up,
             former=lambda port: self._former(place, client, port),
             on_record=lambda entry: any(record.matches(entry) for record in self._books.journal.entries(place.udn)),

@@ -204,14 +204,14 @@ class Lease(Standing):
             # never another port while an entry of ours may be on this one: there would be two
             self._refused(reason, now, passing=fact.code == 501)
         elif fact.code == 724 and self._port != self.wanted.internal_port:
-            if self.wanted.any_port or self.wanted.external_port is None:
+            if self.wanted.takes(self.wanted.internal_port):
                 self._port = self.wanted.internal_port
                 self._phase = Phase.CHECK
             else:
                 self._refused(f"{reason}: this gateway wants external port {self.wanted.internal_port}", now)
         elif fact.code in (718, 729):
             self._conflict(reason, now)
-        elif fact.bad_port and self.wanted.any_port and self._others.may(now):
+        elif (fact.code == 716 or fact.bad_port) and self.wanted.any_port and self._others.may(now):
             self._change_port(now)
         elif fact.code == 501:
             self._ailing(reason, now)

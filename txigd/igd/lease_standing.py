@@ -19,7 +19,7 @@ from txigd.igd.looks import Turn
 from txigd.igd.mapping import PortMapping
 from txigd.igd.other_ports import OtherPorts
 from txigd.igd.ownership import FormerOnRecord, OnRecord, Ownership
-from txigd.limits import RETRY_CEILING_SECONDS, VERIFY_SECONDS
+from txigd.limits import PICKS, RETRY_CEILING_SECONDS, VERIFY_SECONDS
 
 
 class Phase(enum.Enum):
@@ -188,7 +188,9 @@ class Standing:
         if self._others.by_gateway:
             self._phase = Phase.RESERVE
         else:
-            self._port = self._others.pick()
+            # another one than this, which a small range may give by chance
+            picks = (self._others.pick() for _ in range(PICKS))
+            self._port = next((port for port in picks if port != self._port), self._port)
             self._phase = Phase.CHECK
 
     def _rest(self, seconds: float, now: float) -> None:

@@ -28,6 +28,9 @@ class PortMapping:
     :param external_port: 1 to 65535 on the gateway; None asks for the same as ``internal_port``.
     :param description: a short name, kept in the gateway's table as part of a tag.
     :param any_port: whether another external port will do when the wanted one is taken.
+    :param port_range: the lowest and the highest external port that will do; it makes ``any_port`` true. The first one
+        to be asked for is ``external_port``, which must be one of them, else the internal port, else the lowest. None:
+        with ``any_port``, whichever the gateway picks, or one of 49152 to 65535.
     :param lease_seconds: what to ask for; 0 asks for a permanent entry, at most 604800 (IGD:2). Renewals are 10 s apart
         at least, so what is shorter than 20 s lapses.
     :param remote_host: the only internet host that may come in; None for everybody.
@@ -43,6 +46,7 @@ class PortMapping:
     lease_seconds: int = LEASE_SECONDS
     remote_host: ipaddress.IPv4Address | None = None
     internal_client: ipaddress.IPv4Address | None = None
+    port_range: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         protocol = self.protocol.upper() if isinstance(self.protocol, str) else self.protocol
@@ -52,6 +56,11 @@ class PortMapping:
         _check_port("internal port", self.internal_port)
         if self.external_port is not None:
             _check_port("external port", self.external_port)
+        if self.port_range is not None:
+            object.__setattr__(self, "port_range", _range(self.port_range))
+            object.__setattr__(self, "any_port", True)
+            if self.external_port is not None and not self.takes(self.external_port):
+                raise InvalidArgument(f"external port {self.external_port} is none of {self.port_range}")
         if type(self.lease_seconds) is not int or not 0 <= self.lease_seconds <= LEASE_CEILING_SECONDS:
             raise InvalidArgument(
                 f"lease of {self.lease_seconds!r} seconds: use 1 to {LEASE_CEILING_SECONDS}, or 0 for a permanent entry"
@@ -64,7 +73,17 @@ class PortMapping:
     @property
     def wanted_port(self) -> int:
         """The external port to ask for first."""
-        return self.internal_port if self.external_port is None else self.external_port
+        if self.external_port is not None:
+            return self.external_port
+        if self.port_range is not None and not self.takes(self.internal_port):
+            return self.port_range[0]
+        return self.internal_port
+
+    def takes(self, port: int) -> bool:
+        """Whether an external port will do."""
+        if self.port_range is not None:
+            return self.port_range[0] <= port <= self.port_range[1]
+        return self.any_port or port == self.wanted_port
 
     def __str__(self) -> str:
         return f"{self.protocol.lower()}:{self.internal_port}:{self.wanted_port}"
@@ -73,7 +92,7 @@ class PortMapping:
     def from_text(cls, text: str, **fields: Any) -> PortMapping:
         """Read ``PROTOCOL:INTERNAL[:EXTERNAL]``, for example ``tcp:8080`` or ``udp:5000:15000``.
 
-        EXTERNAL ``any`` asks for the internal port and accepts another one.
+        EXTERNAL ``any`` asks for the internal port and accepts another one; ``50000-50100`` accepts one of these.
 
         :raises InvalidArgument: saying what is wrong.
         """
@@ -82,6 +101,10 @@ class PortMapping:
             raise InvalidArgument(f"{text!r} is no mapping: write PROTOCOL:INTERNAL[:EXTERNAL], for example tcp:8080")
         if len(parts) == 3 and parts[2].lower() == "any":
             return cls(parts[0], _number("internal port", parts[1]), any_port=True, **fields)
+        if len(parts) == 3 and "-" in parts[2]:
+            low, _, high = parts[2].partition("-")
+            ports = _number("external port", low), _number("external port", high)
+            return cls(parts[0], _number("internal port", parts[1]), port_range=ports, **fields)
         external = _number("external port", parts[2]) if len(parts) == 3 else None
         return cls(parts[0], _number("internal port", parts[1]), external, **fields)
 
@@ -136,6 +159,18 @@ def is_ours(description: str, host_id: str) -> bool:
 def _check_port(name: str, port: object) -> None:
     if type(port) is not int or not 1 <= port <= 65535:
         raise InvalidArgument(f"{name} {port!r}: ports go from 1 to 65535")
+
+
+def _range(value: Any) -> tuple[int, int]:
+    try:
+        low, high = value
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"port range {value!r}: write the lowest and the highest port") from None
+    _check_port("external port", low)
+    _check_port("external port", high)
+    if low > high:
+        raise InvalidArgument(f"external ports {low}-{high}: the lower one comes first")
+    return low, high
 
 
 def _number(name: str, text: str) -> int:

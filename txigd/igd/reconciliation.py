@@ -101,7 +101,7 @@ def fits(wanted: PortMapping, entry: PortMappingEntry, client: ipaddress.IPv4Add
         protocol == wanted.protocol
         and remote_host == remote_of(wanted)
         and entry.leads_to(wanted.internal_client or client, wanted.internal_port)
-        and (wanted.any_port or port == wanted.wanted_port)
+        and wanted.takes(port)
     )
 
 
