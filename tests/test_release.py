@@ -71,6 +71,16 @@ class ReleaseTests(ControlPointTestCase):
         self.wait(2)
         self.assertEqual((self.left(), kept.status.state), ([9090], MappingState.ACTIVE))
 
+    def test_F33_released_while_the_gateway_is_gone(self) -> None:
+        held = self.held()
+        device = next(iter(self.point.devices))
+        self.point.device_gone(device)
+        self.successResultOf(held.release())
+        self.assertEqual(self.left(), [8080])
+        self.point.device_appeared(device)
+        self.wait(2)
+        self.assertEqual(self.left(), [])
+
     def test_F51_it_is_finished_at_the_stop_at_the_latest(self) -> None:
         held = self.held()
         self.router.faults["*"] = "refuse"
