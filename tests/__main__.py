@@ -1,8 +1,8 @@
 """`python -m tests [--summary FILE] [--coverage] [--short] [TRIAL ARGUMENTS...]`: trial, with its count checked.
 
 Trial calls a run without any test PASSED. Here that is a failure, and the last line is always
-`N passed, N failed, N skipped`, which --summary also writes to a file. All the tests run in two lanes at once: those
-that make network namespaces of their own mostly wait for others' programs.
+`N passed, N failed, N skipped`, which --summary also writes to a file. All the tests run in three lanes at once: those
+that make network namespaces of their own, in two of them, mostly wait for others' programs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 COUNT = re.compile(r"(\w+)=(\d+)")
 CLOSING = re.compile(r"^(PASSED|FAILED)(?: \((.*)\))?\s*$")
 HERE = Path(__file__).parent
+OTHERS = {"lab", "peers"}  # packages of tests that drive others' programs
 NAMESPACES = re.compile(r"^from (tests)?\.?(lab|peers)\b|\bNamespaces\b|\bunshare\b", re.MULTILINE)
 
 
@@ -34,14 +35,18 @@ def count(lines: Sequence[str]) -> tuple[int, int, int]:
 
 
 def lanes() -> list[list[str]]:
-    """What each of the two lanes runs: all of tests/, each module once."""
-    alone: list[str] = ["tests.lab", "tests.peers"]
+    """What each lane runs: all of tests/, each module once; the first lane without network namespaces."""
+    alone = [
+        f"tests.{path.parent.name}.{path.stem}"
+        for path in sorted(HERE.glob("*/test_*.py"))
+        if path.parent.name in OTHERS
+    ]
     together: list[str] = []
     for file in sorted(HERE.glob("test_*.py")):
         lane = alone if NAMESPACES.search(file.read_text(encoding="utf-8")) else together
         lane.append(f"tests.{file.stem}")
-    packages = {path.parent.name for path in HERE.glob("*/test_*.py")} - {"lab", "peers"}
-    return [[*together, *(f"tests.{name}" for name in sorted(packages))], alone]
+    packages = {path.parent.name for path in HERE.glob("*/test_*.py")} - OTHERS
+    return [[*together, *(f"tests.{name}" for name in sorted(packages))], alone[::2], alone[1::2]]
 
 
 def run(command: Sequence[str], wanted: Sequence[Sequence[str]]) -> tuple[list[tuple[int, int, int]], bool]:
@@ -73,8 +78,8 @@ def main(argv: Sequence[str]) -> int:
     if options.coverage:
         command[1:] = ["-m", "coverage", "run", "-m", "twisted.trial"]
     wanted = lanes() if names in ([], ["tests"]) else [names]
-    if options.short and len(wanted) == 2:
-        wanted[1] = ["tests.lab.test_daemon", "tests.lab.test_seeds"]
+    if options.short and len(wanted) > 1:
+        wanted[1:] = [["tests.lab.test_daemon", "tests.lab.test_seeds"]]
     counts, well = run(command, wanted)
     passed, failed, skipped = (sum(column) for column in zip(*counts, strict=True))
     text = f"{passed} passed, {failed} failed, {skipped} skipped"
