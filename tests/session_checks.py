@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import Clock
@@ -14,6 +15,7 @@ from txigd.igd.journal import Journal
 from txigd.igd.lease_facts import MappingState
 from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
 from txigd.igd.pinhole import PROTOCOL_NUMBERS, Pinhole
+from txigd.limits import RENEW_FLOOR_SECONDS
 from txigd.testing import Entry
 from txigd.testing import pinholes as testing
 
@@ -164,6 +166,8 @@ class Checks:
         if held is None:
             raise Broken(f"{wanted} is not held")
         status = held.status
+        if self._fleeting:
+            return
         standing = [one for one in router.table if _is_at(one, wanted)]
         taken = any(one not in self.ours(router) for one in standing)
         if status.state is MappingState.CONFLICT and taken:
@@ -186,6 +190,12 @@ class Checks:
         there = [number for number, one in self.our_pinholes(self.router) if _opens(one, wanted)]
         if there != [status.unique_id]:
             raise Broken(f"{wanted} is {status}, but there is {there}; {self._where()}")
+
+    @property
+    def _fleeting(self) -> bool:
+        """Whether gateways with these rules drop entries faster than anybody should renew them."""
+        rules = self.router.state.table.rules
+        return rules.lifetime_seconds > 0 or (rules.max_lease or math.inf) < 2 * RENEW_FLOOR_SECONDS
 
     def _must_refuse(self, wanted: PortMapping) -> bool:
         """Whether no gateway with these rules would map it."""
@@ -219,7 +229,7 @@ class Checks:
     def check_leases(self) -> None:
         """All is well, so nothing comes near the end of its lease."""
         now, longest = self.clock.seconds(), self.router.state.table.rules.max_lease
-        for wanted in self.wanted:
+        for wanted in self.wanted if not self._fleeting else ():
             lease = min(one for one in (wanted.lease_seconds or 604_800, longest or 604_800))
             for entry in self.ours(self.router):
                 if is_of(entry, wanted) and entry.expires is not None and entry.expires - now < LEASE_LEFT * lease:

@@ -61,6 +61,8 @@ KINDS = (
     Rules(same_port_only=True),
     Rules(capacity=3),
     Rules(version=1, overwrites_all=True),
+    Rules(max_lease=1),  # neither of these two can be kept: what holds is that nobody is kept busy by them
+    Rules(lifetime_seconds=5),
 )
 SILENT = ("hang", "refuse", "lost")
 FAULTS = (*SILENT, "html", 501, 402, 714, 718, 725, 728, 401)
