@@ -285,6 +285,13 @@ class LadderTests(LeaseTestCase):
         self.run_to_rest(lease)
         self.assertState(lease, MappingState.ACTIVE, 80)
 
+    def test_Q126_D6_same_port_required_and_refused_all_the_same(self):
+        self.router.deny = {"always": 724}
+        lease = self.lease(external_port=81, any_port=True)
+        self.pass_time(lease, 86_000)
+        self.assertLess(len(self.router.adds()), 300)
+        self.assertState(lease, MappingState.REFUSED)
+
     def test_F31_Q123_a_foreign_entry_on_a_fixed_port(self):
         self.router.put(80, "192.168.1.200", 80, "other")
         lease = self.lease()

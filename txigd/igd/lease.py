@@ -205,7 +205,7 @@ class Lease(Standing):
             self._refused(reason, now, passing=fact.code == 501)
         elif fact.code == 724 and self._port != self.wanted.internal_port:
             if self.wanted.takes(self.wanted.internal_port):
-                self._port = self.wanted.internal_port
+                self._port = self._others.home = self.wanted.internal_port
                 self._phase = Phase.CHECK
             else:
                 self._refused(f"{reason}: this gateway wants external port {self.wanted.internal_port}", now)
