@@ -155,9 +155,8 @@ MUTATIONS: Final = (
     Mutation(
         "pinholes are asked for by their old numbers after a restart",
         "igd/pinhole.py",
-        "        self._unique_id, self._extends, self._failures = None, True, 0\n        self.unsure = False\n"
-        "        self._phase = _Phase.OPEN\n",
-        "        self._extends, self._failures = True, 0\n",
+        "        self._unique_id, self._extends, self._failures = None, True, 0\n",
+        "        return\n",
     ),
     Mutation(
         "where the gateway put an entry is not looked for when its answer got lost",

@@ -200,7 +200,7 @@ class Checks:
     def _must_refuse(self, wanted: PortMapping) -> bool:
         """Whether no gateway with these rules would map it."""
         rules = self.router.state.table.rules
-        full = len(self.router.table) >= rules.capacity
+        full = rules.capacity < len(self.wanted) + len(self.foreign)  # whoever finds no room asks again in minutes
         taken = any(_is_at(one, wanted) for one in self.foreign.values())
         return full or (rules.same_port_only and (taken or wanted.internal_port != wanted.wanted_port))
 

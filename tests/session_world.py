@@ -78,6 +78,7 @@ class World(Checks):
         self.asked: deque[float] = deque(maxlen=REQUESTS_A_MINUTE)
         self.under_way = 0
         self._rebirth: Any = None
+        self._lives: list[Life] = []  # the dead ones too: a process that is killed collects no garbage
         self._ground = ExitStack()
         firewall = functools.partial(Firewall, own=self._own_addresses)
         for module, name, value in (
@@ -118,6 +119,7 @@ class World(Checks):
             rebirth.cancel()
         self.note(f"a life begins, wanted {', '.join(map(str, (*self.wanted, *self.pinholes)))}")
         self.life = Life(self)
+        self._lives.append(self.life)
         self.life.begin()
 
     @property
