@@ -208,6 +208,7 @@ VERIFY_SECONDS: Final = 60.0  # each mapping is read back at least this often
 READ_TRIES: Final = 3  # F37: what fails so often in a row is asked of the table by other means (Q116)
 READS_IN_TROUBLE: Final = 64  # places of a table whose reading failed: more than are wanted and tried at once
 UNREADABLE_SECONDS: Final = 120.0  # F34, F35: nonsense for so long will not pass; with a look seen within 300 s
+PAGES_SECONDS: Final = 5.0  # Q116: the same of pages for people; a router that starts shows one and answers no add
 TABLE_SECONDS: Final = 1.0  # F35: one walk serves all who look at this time
 TABLE_WALKS: Final = 3  # in a row while we write to the table ourselves (Q137)
 LOOK_APART_SECONDS: Final = 5.0  # what was just looked at is not looked at again because its turn comes

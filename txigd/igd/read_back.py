@@ -22,13 +22,14 @@ from txigd.errors import (
     ConnectFailed,
     ExchangeError,
     ExchangeTimeout,
+    HTTPStatusError,
     InvalidArgument,
     TxigdError,
 )
 from txigd.igd.lease_facts import Fact, Failed, Found, Missing, Unreadable
 from txigd.igd.mapping import PortMappingEntry
 from txigd.igd.port_table import NO_ENTRY, Place, PortTable, entry_of
-from txigd.limits import READ_TRIES, READS_IN_TROUBLE, TABLE_SECONDS, TABLE_WALKS, UNREADABLE_SECONDS
+from txigd.limits import PAGES_SECONDS, READ_TRIES, READS_IN_TROUBLE, TABLE_SECONDS, TABLE_WALKS, UNREADABLE_SECONDS
 from txigd.upnp.control.action import REFUSALS, ServiceProxy
 
 REFUSED: Final = (ActionError, ActionNotOffered, ExchangeError, InvalidArgument)
@@ -46,6 +47,11 @@ def will_not_pass(error: TxigdError) -> bool:
 def is_hidden(error: TxigdError) -> bool:
     """Whether there is something that we may not see: what the table shows us is no word on it then (Q130)."""
     return isinstance(error, ActionError) and error.code == 606
+
+
+def _is_page(error: TxigdError) -> bool:
+    """Whether the answer was nothing that a program can read; some say "no such entry" in this way (Q116)."""
+    return isinstance(error, BadReply) or (isinstance(error, HTTPStatusError) and error.status == 500)
 
 
 @dataclass(slots=True)
@@ -86,12 +92,13 @@ class ReadBack:
         return Found(entry)
 
     def unread(self, place: Place, error: TxigdError) -> Fact:
-        """What an error says of a place: Unreadable where it will not pass, or did not for UNREADABLE_SECONDS."""
+        """What an error says of a place: Unreadable where it will not pass, or did not for a while."""
         if will_not_pass(error):
             return Unreadable()
         trouble, now = self._trouble(place), self._now
         trouble.since = now if trouble.since is None else trouble.since
-        return Unreadable(passing=True) if now - trouble.since >= UNREADABLE_SECONDS else Failed(str(error))
+        lasts = now - trouble.since >= (PAGES_SECONDS if _is_page(error) else UNREADABLE_SECONDS)
+        return Unreadable(passing=True) if lasts else Failed(str(error))
 
     def was_read(self, place: Place) -> None:
         """What a place holds is known."""
