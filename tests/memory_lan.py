@@ -22,7 +22,8 @@ from txigd.testing.line import Line
 from txigd.testing.state import State
 from txigd.testing.tree import DESCRIPTION_PATH, Tree
 from txigd.upnp.control import soap
-from txigd.upnp.control.action import Caller, ServiceProxy
+from txigd.upnp.control.action import ServiceProxy
+from txigd.upnp.control.caller import Caller
 from txigd.upnp.description import device
 from txigd.upnp.discovery.message import Kind, Message, normal_udn
 from txigd.upnp.discovery.presence import Presence

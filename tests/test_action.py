@@ -41,7 +41,8 @@ from txigd.limits import (
     SOAP_OCTETS,
 )
 from txigd.upnp.control import soap
-from txigd.upnp.control.action import Caller, ServiceProxy
+from txigd.upnp.control.action import ServiceProxy
+from txigd.upnp.control.caller import Caller
 from txigd.upnp.description.device import Service
 from txigd.upnp.description.service import Action, Argument, ServiceDescription, StateVariable
 from txigd.upnp.http import Exchange

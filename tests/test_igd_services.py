@@ -24,7 +24,8 @@ from txigd.igd.names import keyword_name, result_name, snake_case
 from txigd.igd.tables import NOTES, builtin_table, error_names, standard, standards
 from txigd.igd.typed_service import PYTHON_TYPES, TypedService
 from txigd.upnp.control import soap
-from txigd.upnp.control.action import Caller, ServiceProxy
+from txigd.upnp.control.action import ServiceProxy
+from txigd.upnp.control.caller import Caller
 from txigd.upnp.description.service import Action, Argument, ServiceDescription
 from txigd.upnp.description.service import parse as parse_description
 from txigd.upnp.http_reply import Reply

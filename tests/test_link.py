@@ -38,7 +38,8 @@ from txigd.interfaces import IExchange
 from txigd.limits import LINK_PROPERTIES_SECONDS
 from txigd.testing import SimulatedGateway
 from txigd.upnp.control import soap
-from txigd.upnp.control.action import Caller, ServiceProxy
+from txigd.upnp.control.action import ServiceProxy
+from txigd.upnp.control.caller import Caller
 from txigd.upnp.description.fetch import fetch_description
 from txigd.upnp.description.service import Action, Argument, ServiceDescription, StateVariable
 from txigd.upnp.http import Exchange

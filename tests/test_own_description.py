@@ -28,7 +28,8 @@ from txigd.testing.faults import Fault
 from txigd.testing.quirks import Asked, Quirk, Scene
 from txigd.testing.tree import DESCRIPTION_PATH
 from txigd.upnp.control import soap
-from txigd.upnp.control.action import Caller, ServiceProxy
+from txigd.upnp.control.action import ServiceProxy
+from txigd.upnp.control.caller import Caller
 from txigd.upnp.description import service as service_description
 from txigd.upnp.description.service import ServiceDescription
 
@@ -368,7 +369,7 @@ class FactTests(SynchronousTestCase):
             + ranged(20000, 65535).encode()
             + b"</stateVariable></serviceStateTable></scpd>"
         ).with_more(table)
-        proxy = ServiceProxy(service(), odd, Caller(FakeExchange(), clock=Clock()))
+        proxy = ServiceProxy(service(), odd, Caller(FakeExchange(refused(401)), clock=Clock()))
         connection = Connection(proxy, IPv4Address("192.0.2.7"))
         wanted, client = PortMapping("TCP", 8080), IPv4Address("192.0.2.7")
 

@@ -18,7 +18,8 @@ from tests.test_action import IP1, TABLE, FakeExchange, good, service
 from txigd.errors import ActionError, BadReply, HTTPStatusError, InvalidArgument
 from txigd.igd.services import builtin_table
 from txigd.upnp.control import soap
-from txigd.upnp.control.action import Caller, ServiceProxy
+from txigd.upnp.control.action import ServiceProxy
+from txigd.upnp.control.caller import Caller
 from txigd.upnp.description.device import Service
 from txigd.upnp.http import Exchange
 from txigd.upnp.http_reply import Reply

@@ -21,7 +21,8 @@ from txigd.igd.services import service_classes, typed
 from txigd.igd.tables import standard
 from txigd.igd.typed_service import TypedAction, TypedService
 from txigd.upnp import addressing
-from txigd.upnp.control.action import Caller, ServiceProxy
+from txigd.upnp.control.action import ServiceProxy
+from txigd.upnp.control.caller import Caller
 from txigd.upnp.description.device import Device, Service
 from txigd.upnp.description.fetch import fetch_description
 from txigd.upnp.http import Exchange

@@ -47,7 +47,8 @@ from txigd.limits import (
     UNSUBSCRIBE_SECONDS,
 )
 from txigd.upnp import addressing, url
-from txigd.upnp.control.action import Caller, ServiceProxy
+from txigd.upnp.control.action import ServiceProxy
+from txigd.upnp.control.caller import Caller
 from txigd.upnp.description.device import Description, Service, labels
 from txigd.upnp.description.fetch import fetch_description, fetch_service
 from txigd.upnp.discovery import message

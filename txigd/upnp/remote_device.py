@@ -13,7 +13,8 @@ from zope.interface import implementer
 from txigd.errors import ConnectFailed, InvalidArgument, NoService
 from txigd.interfaces import IExchange
 from txigd.limits import LOCATIONS_PER_DEVICE
-from txigd.upnp.control.action import Caller, ServiceProxy
+from txigd.upnp.control.action import ServiceProxy
+from txigd.upnp.control.caller import Caller
 from txigd.upnp.description.device import Description, Service, labels
 from txigd.upnp.description.service import ServiceDescription
 from txigd.upnp.discovery.sighting import Sighting
