@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NEIGHBOUR = "192.168.1.99"
 FLUSHED_SECONDS = 20.0
+NAMES_KEPT = 8
+SILENT = ("hang", "refuse", "lost")
 NEIGHBOUR6 = "2001:db8:1::99"
 
 
@@ -156,7 +158,7 @@ class SessionGateway(MemoryGateway):
         head, _, tail = self.udn.rpartition("-")
         udn = f"{head}-{int(tail) + 10:012d}"
         self.state.tree = Tree(version=self.state.tree.version, udn=udn, friendly_name=self.name)
-        self.names.append(udn)
+        self.names = [*self.names[-NAMES_KEPT:], udn]
 
     def forget(self) -> None:
         """Every entry is gone, and every pinhole."""

@@ -11,6 +11,7 @@ import ipaddress
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
+from random import Random
 from typing import Any
 from unittest import mock
 
@@ -20,10 +21,10 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from tests.memory_lan import Asked, MemoryCallbacks, MemoryDiscovery
 from tests.session_checks import Checks
-from tests.session_gateway import SessionGateway
+from tests.session_gateway import SILENT, SessionGateway
 from tests.session_life import Broken, Doom, Life
 from txigd.errors import AddressingError
-from txigd.igd import gateways
+from txigd.igd import gateways, mappings, pinholes
 from txigd.igd.firewall import Firewall
 from txigd.igd.mapping import PortMapping
 from txigd.igd.pinhole import Pinhole
@@ -81,11 +82,14 @@ class World(Checks):
         self._lives: list[Life] = []  # the dead ones too: a process that is killed collects no garbage
         self._ground = ExitStack()
         firewall = functools.partial(Firewall, own=self._own_addresses)
+        chance = functools.partial(Random, 1)  # what happened can be made to happen again
         for module, name, value in (
             (addressing, "links", self._links),
             (addressing, "next_hops", self._next_hops),
             (addressing, "address_towards", self._towards),
             (gateways, "Firewall", firewall),
+            (mappings, "Random", chance),
+            (pinholes, "Random", chance),
             (control_point, "Discovery", self._discovery),
             (control_point, "Exchange", lambda clock: self.life.exchange()),
             (control_point, "CallbackServer", MemoryCallbacks),
@@ -325,6 +329,17 @@ class World(Checks):
             ):
                 return
         raise Broken(f"{TURNS} turns in {seconds} s")
+
+    def bearable(self, name: str, fault: object) -> object:
+        """The fault, or another one where it is what nobody could see through.
+
+        That is to say that what stands there is gone; and to gateways that overwrite anything, that nothing stands
+        there: those cannot be used without harm then.
+        """
+        if self.careless and name in ("*", "GetSpecificPortMappingEntry"):
+            return fault if fault in SILENT else "hang"
+        told = name == "*" or name.startswith(("Get", "Delete", "Update"))
+        return 501 if told and fault in (402, 714) else fault
 
     def heal(self) -> None:
         """Everything works from now on."""

@@ -30,6 +30,7 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.session_ends import ENDS, LAST
+from tests.session_gateway import SILENT
 from tests.session_life import MOMENTS, Broken, Doom
 from tests.session_world import ADDRESSES, HOPS, ROGUE, World
 from txigd import log
@@ -64,7 +65,6 @@ KINDS = (
     Rules(max_lease=1),  # neither of these two can be kept: what holds is that nobody is kept busy by them
     Rules(lifetime_seconds=5),
 )
-SILENT = ("hang", "refuse", "lost")
 FAULTS = (*SILENT, "html", 501, 402, 714, 718, 725, 728, 401)
 NAMES = (
     "*",
@@ -175,7 +175,7 @@ class Session(RuleBasedStateMachine):
     )
     def next_calls_fail(self, name: str, faults: list[object], cause: str, which: int, after: float) -> None:
         """Just the next ones of one action."""
-        self.world.router.once[name] = [self._fault(name, fault) for fault in faults]
+        self.world.router.once[name] = [self.world.bearable(name, fault) for fault in faults]
         self._cause("neighbour" if name == "AddAnyPortMapping" else cause, which)
         self.world.wait(after)
 
@@ -255,17 +255,7 @@ class Session(RuleBasedStateMachine):
 
     @rule(number=routers, name=st.sampled_from(NAMES), fault=st.sampled_from(FAULTS))
     def trouble(self, number: int, name: str, fault: object) -> None:
-        self.world.gateways[number].faults[name] = self._fault(name, fault)
-
-    def _fault(self, name: str, fault: object) -> object:
-        """What nobody could see through is not said: that what stands there is gone, or that nothing stands there.
-
-        The latter is about gateways that overwrite anything: those cannot be used without harm then.
-        """
-        if self.world.careless and name in ("*", "GetSpecificPortMappingEntry"):
-            return fault if fault in SILENT else "hang"
-        told = name == "*" or name.startswith(("Get", "Delete", "Update"))
-        return 501 if told and fault in (402, 714) else fault
+        self.world.gateways[number].faults[name] = self.world.bearable(name, fault)
 
     @rule(number=routers)
     def no_trouble(self, number: int) -> None:

@@ -25,11 +25,12 @@ from unittest import mock
 
 from tests import session_world
 from tests.memory_lan import MemoryCallbacks, MemoryPath
-from tests.session_gateway import SessionGateway
+from tests.session_gateway import SILENT, SessionGateway
 from tests.session_life import Broken
 from tests.session_world import ADDRESSES, World
 from txigd import log
 from txigd.igd.mapping import PortMapping
+from txigd.igd.pinhole import Pinhole
 from txigd.testing import Rules
 from txigd.upnp.url import IPAddress
 
@@ -41,12 +42,15 @@ WANTED = (
     PortMapping("TCP", 9000, 9001, description="long", lease_seconds=0),
     PortMapping("TCP", 7000, description="short", lease_seconds=300),
 )
+PINHOLES = (Pinhole("TCP", 8080), Pinhole("UDP", 5001, lease_seconds=300))
 NAMES = (
     "*",
     "AddPortMapping",
     "GetSpecificPortMappingEntry",
     "GetGenericPortMappingEntry",
     "DeletePortMapping",
+    "AddPinhole",
+    "UpdatePinhole",
     "GetStatusInfo",
     "SUBSCRIBE",
     "GET",
@@ -96,6 +100,7 @@ class Misfortune:
             (4, self.slow),
             (4, self.false_byebye),
             (1, self.replaced),
+            (3, self.next_calls_fail),
         )
 
     def minute(self) -> None:
@@ -117,7 +122,14 @@ class Misfortune:
         self.world.check()
 
     def trouble(self, gateway: SessionGateway) -> None:
-        gateway.faults[self.chance.choice(NAMES)] = self.chance.choice(ANSWERS)
+        name = self.chance.choice(NAMES)
+        gateway.faults[name] = self.world.bearable(name, self.chance.choice(ANSWERS))
+
+    def next_calls_fail(self, gateway: SessionGateway) -> None:
+        """Of an action that changes something, while the table was lost."""
+        gateway.once[self.chance.choice(NAMES[1:])] = self.chance.choices(SILENT, k=self.chance.randint(1, 3))
+        self.table_forgotten(gateway)
+        gateway.publish()
 
     def reboot(self, gateway: SessionGateway) -> None:
         gateway.reboot(keep=self.chance.random() < 0.3, move=self.chance.random() < 0.5)
@@ -250,9 +262,11 @@ def measure(days: float, seed: int = 1) -> Record:
         "simulated", f"{days:g} simulated days with a fault every minute (seed {seed})", (__doc__ or "").strip(), 1
     )
     log.set_level("error")
+    random.seed(seed)
     broken = ""
     with mock.patch.object(session_world, "MemoryCallbacks", Callbacks):
         world = World()
+        world.six = True
         world.make(Rules())
     misfortune = Misfortune(world, random.Random(seed))
     counts: list[Counter[str]] = []
@@ -263,6 +277,8 @@ def measure(days: float, seed: int = 1) -> Record:
         for wanted in WANTED:
             world.wanted.append(wanted)
             world.life.point.mappings.hold(wanted)
+        for pinhole in PINHOLES:
+            world.hold_pinhole(pinhole)
         world.wait(30)
         counts = run(world, misfortune, days, record)
         world.peace()
@@ -271,7 +287,8 @@ def measure(days: float, seed: int = 1) -> Record:
         world.check()
     except Broken as error:
         broken = f"day {(world.clock.seconds() - start) / 86_400:.3f}"
-        record.notes += [*dict.fromkeys(str(error).splitlines()[:200]), *misfortune.lately]
+        record.notes.append(f"once more: python -m bench.series.simulated --days {days:g} --seed {seed}")
+        record.notes += [*dict.fromkeys(str(error).splitlines()[:200]), *misfortune.lately, *world.lately]
     finally:
         world.close()
     record.figure("simulated days", (world.clock.seconds() - start) / 86_400, f">= {days:g}", not broken)
