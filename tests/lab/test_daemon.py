@@ -158,7 +158,7 @@ class LifeTests(DaemonCase):
         self.assertEqual(len(self.ours()), 3)
         second = self.daemon("--map", "tcp:8080")
         self.wait(lambda: len(self.logged("active on external port")) == 4, 15)
-        self.assertEqual(len(self.logged("left over from an earlier run")), 2)
+        self.assertEqual(len(self.logged("left over from earlier")), 2)
         self.assertEqual(len(self.ours()), 1)
         self.assertIn("9000->192.168.77.3", self.lab.upnpc("-l"))
         second.send_signal(signal.SIGTERM)
