@@ -18,6 +18,7 @@ from pathlib import Path
 COUNT = re.compile(r"(\w+)=(\d+)")
 CLOSING = re.compile(r"^(PASSED|FAILED)(?: \((.*)\))?\s*$")
 HERE = Path(__file__).parent
+ALIKE = re.compile(r"tests\.test_(cli\w*|demo|docs|house|ids|mutants|session\w*)$")  # on every Twisted
 OTHERS = {"lab", "peers"}  # packages of tests that drive others' programs
 NAMESPACES = re.compile(r"^from (tests)?\.?(lab|peers)\b|\bNamespaces\b|\bunshare\b", re.MULTILINE)
 
@@ -72,14 +73,17 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
     parser.add_argument("--summary", type=Path)
     parser.add_argument("--coverage", action="store_true")
-    parser.add_argument("--short", action="store_true", help="of those in namespaces, only the main job")
+    parser.add_argument("--short", action="store_true", help="only what may differ from one Twisted to the next")
     options, names = parser.parse_known_args(argv)
     command = [sys.executable, "-m", "twisted.trial"]
     if options.coverage:
         command[1:] = ["-m", "coverage", "run", "-m", "twisted.trial"]
     wanted = lanes() if names in ([], ["tests"]) else [names]
     if options.short and len(wanted) > 1:
-        wanted[1:] = [["tests.lab.test_daemon", "tests.lab.test_seeds"]]
+        wanted = [
+            [name for name in wanted[0] if not ALIKE.match(name)],
+            ["tests.lab.test_daemon", "tests.lab.test_seeds"],
+        ]
     counts, well = run(command, wanted)
     passed, failed, skipped = (sum(column) for column in zip(*counts, strict=True))
     text = f"{passed} passed, {failed} failed, {skipped} skipped"
