@@ -149,7 +149,7 @@ MUTATIONS: Final = (
     Mutation(
         "a pinhole that an earlier life left is not closed",
         "igd/pinhole_books.py",
-        "        elif await _close(firewall, pinhole, wanted):\n",
+        "        elif await _close(firewall, pinhole, wanted, write_ahead):\n",
         "        elif False:\n",
     ),
     Mutation(
@@ -187,11 +187,15 @@ MUTATIONS: Final = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one run: the invariant that broke, or "" where all sessions passed or the time was over."""
+    """What came of one run.
+
+    :ivar broken: the invariant that did not hold; "" where all did.
+    :ivar ended: how the run ended otherwise, if not by passing all sessions.
+    """
 
     broken: str
     seconds: float
-    over: bool = False
+    ended: str = ""
 
 
 def run(root: Path, sessions: int, seconds: float | None) -> Outcome:
@@ -202,13 +206,15 @@ def run(root: Path, sessions: int, seconds: float | None) -> Outcome:
     try:
         done = subprocess.run(command, cwd=root, env=settings, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        return Outcome("", time.monotonic() - began, over=True)
+        return Outcome("", time.monotonic() - began, ended="its time was over")
     took = time.monotonic() - began
     if not done.returncode:
         return Outcome("", took)
     found = _BROKEN.search(done.stdout)
-    lines = done.stdout.strip().splitlines() or done.stderr.strip().splitlines()
-    return Outcome(found[1] if found else " ".join(lines[-6:]), took)
+    if found:
+        return Outcome(found[1], took)
+    lines = [*done.stdout.strip().splitlines(), *done.stderr.strip().splitlines()]
+    return Outcome("", took, ended=f"status {done.returncode}: {' '.join(lines[-6:])[-200:]}")
 
 
 def tried(mutation: Mutation | None, sessions: int, seconds: float | None) -> Outcome:
@@ -229,10 +235,9 @@ def survey(mutations: Iterable[Mutation], sessions: int, seconds: float) -> int:
     """
     wrong = 0
     base = tried(None, sessions, None)
-    print(
-        f"{'BROKEN' if base.broken else 'passes':8} {base.seconds:6.0f} s  the tree as it is  {base.broken}", flush=True
-    )
-    wrong += bool(base.broken)
+    trouble = base.broken or base.ended
+    print(f"{'BROKEN' if trouble else 'passes':8} {base.seconds:6.0f} s  the tree as it is  {trouble}", flush=True)
+    wrong += bool(trouble)
     for mutation in mutations:
         if not mutation.applies():
             print(f"{'STALE':8} {0:6.0f} s  {mutation.name}: its text is not once in {mutation.file}", flush=True)
@@ -240,7 +245,7 @@ def survey(mutations: Iterable[Mutation], sessions: int, seconds: float) -> int:
             continue
         found = tried(mutation, sessions, seconds)
         word = "caught" if found.broken else "MISSED"
-        why = found.broken[:90] or ("its time was over" if found.over else f"{sessions} sessions passed")
+        why = found.broken[:90] or found.ended or f"{sessions} sessions passed"
         print(f"{word:8} {found.seconds:6.0f} s  {mutation.name}: {why}", flush=True)
         wrong += not found.broken
     return wrong

@@ -179,6 +179,17 @@ class Session(RuleBasedStateMachine):
         self._cause("neighbour" if name == "AddAnyPortMapping" else cause, which)
         self.world.wait(after)
 
+    @rule(codes=st.lists(st.sampled_from((501, 718, 725)), min_size=1, max_size=3), restart=st.booleans())
+    def renewal_refused(self, codes: list[object], restart: bool) -> None:
+        """Of what takes any port, while it stands: in the life that made it, or in the next one."""
+        world = self.world
+        world.hold(WANTED[1])
+        world.wait(20.0)
+        world.router.once["AddPortMapping"] = codes
+        if restart:
+            self._cause("restart", 0)
+        world.wait(30.0 if restart else 400.0)
+
     @rule(times=st.integers(1, 2), cause=st.sampled_from(CAUSES), which=st.integers(0, 3))
     def neighbour_is_faster(self, times: int, cause: str, which: int) -> None:
         """The port was free when it was looked at, and is taken when it is asked for."""

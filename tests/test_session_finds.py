@@ -10,6 +10,7 @@ from tests.session_world import ADDRESSES, World
 from txigd import log
 from txigd.igd.mapping import PortMapping
 from txigd.igd.pinhole import Pinhole
+from txigd.limits import LEFTOVERS_SECONDS
 from txigd.testing import Rules
 
 WEB = PortMapping("TCP", 8080, description="web", lease_seconds=0)
@@ -84,6 +85,18 @@ class FindsTests(SynchronousTestCase):
         self.world.check()
         self.kill()
         self.world.check_unwanted()
+
+    def test_Q199_a_leftover_is_on_record_while_it_is_asked_for(self) -> None:
+        """It was released in the moment in which the settling began, so its own record was taken back meanwhile."""
+        self.begin(pinholes=True)
+        self.world.router.reboot(keep=False, move=False)
+        self.world.alive(self.world.router)
+        self.world.wait(LEFTOVERS_SECONDS + 0.1)
+        self.world.latency = 1.5
+        self.world.release_pinhole(HOLE)
+        for _ in range(200):
+            self.world.wait(0.1)
+            self.world.check()
 
     def test_Q199_numbers_are_given_anew_while_pinholes_are_opened_again(self) -> None:
         """The first one got the number that the second one had, whose request was under way already."""

@@ -7,6 +7,7 @@ a pinhole that is still there, tells its number of today.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Callable, Iterable
 
@@ -71,20 +72,27 @@ async def settle(books: Books, firewall: Firewall, wanted: Callable[[], Iterable
     udn = firewall.device.udn
     for old in books.journal.pinholes(udn):
         pinhole = _pinhole(old)
+        write_ahead = functools.partial(books.journal.will_open, udn, old)
         if old.expires <= books.now():
             books.journal.pinhole_closed(udn, old)
-        elif pinhole is None or _is_among(wanted(), pinhole):
-            continue
-        elif await _close(firewall, pinhole, wanted):
+        elif pinhole is None or _is_among(wanted(), pinhole) or not _is_on_record(books, udn, old):
+            continue  # nobody's, wanted, or closed meanwhile by what held it
+        elif await _close(firewall, pinhole, wanted, write_ahead):
             books.journal.pinhole_closed(udn, old)
             _log.info("closed {pinhole}, left over from an earlier run", pinhole=str(pinhole))
 
 
-async def _close(firewall: Firewall, pinhole: Pinhole, wanted: Callable[[], Iterable[Pinhole]]) -> bool:
+def _is_on_record(books: Books, udn: str, old: JournalPinhole) -> bool:
+    return any(one.place == old.place for one in books.journal.pinholes(udn))
+
+
+async def _close(
+    firewall: Firewall, pinhole: Pinhole, wanted: Callable[[], Iterable[Pinhole]], before: Callable[[], object]
+) -> bool:
     client = pinhole.internal_client
     if client is None or not firewall.is_ours(client):
         return False
-    fact = await firewall.open(pinhole, client, LEFTOVER_PINHOLE_SECONDS)
+    fact = await firewall.open(pinhole, client, LEFTOVER_PINHOLE_SECONDS, before=before)
     if not isinstance(fact, Opened) or _is_among(wanted(), pinhole):
         return False  # wanted by now: what holds it asks after us, and extends it
     closed = await firewall.close(fact.unique_id, client)
