@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.child import TXIGD, Child, own_loopback, reactor
@@ -336,7 +335,6 @@ class CommandTests(TestCase):
             gateway = await self.gateway(**{"address": own_loopback(), **options})
             child = self.subscribed(gateway, **short)
             await child.says("SystemUpdateID=")
-            await deferLater(reactor, 4)  # by then it has answered the search
             await gateway.stop()  # it says goodbye where it has SSDP, else a renewal tells
             self.assertEqual(await child.end(), 1, child.out)
             waiting, end = child.err.splitlines()

@@ -17,7 +17,8 @@ from txigd.limits import LINK_POLL_SECONDS, LINKLESS_POLL_SECONDS, SLEPT_SECONDS
 from txigd.steady import SteadyReactor, steady
 from txigd.upnp import addressing
 from txigd.upnp.addressing import Link
-from txigd.upnp.discovery.message import normal_udn
+from txigd.upnp.discovery.cache_message import Remembered
+from txigd.upnp.discovery.message import Kind, Message, normal_udn
 from txigd.upnp.discovery.minissdpd import MiniSSDPd
 from txigd.upnp.discovery.multicast import Discovery
 from txigd.upnp.discovery.sighting import Sighting
@@ -112,8 +113,8 @@ class ControlPoint(Pursuit, Service):
         self._poll_links()
         self._begin_pursuit()
 
-    def _discover(self) -> None:
-        self.discovery = Discovery(
+    def _discover(self) -> Discovery:
+        self.discovery = discovery = Discovery(
             self.reactor,
             self._sighted,
             links=self.links,
@@ -123,8 +124,9 @@ class ControlPoint(Pursuit, Service):
             user_agent=USER_AGENT,
             search_port=self._search_port,
         )
-        self.discovery.start()
-        self._background(self._recall(self.discovery))
+        discovery.start()
+        self._background(self._recall(discovery))
+        return discovery
 
     async def _recall(self, discovery: Discovery) -> None:
         """What a minissdpd of this host remembers is there before the first answer."""
@@ -298,8 +300,13 @@ class ControlPoint(Pursuit, Service):
         if self.discovery is not None or not self.running:
             return
         self.named, device.aside = device.location, False
-        self._targets = (device.udn, device.description.root.device_type)
-        self._discover()
+        root = device.description.root
+        self._targets = (device.udn, root.device_type)
+        discovery = self._discover()
+        # its answer may be lost, and a goodbye counts only of what was sighted
+        link = next((link.name for link in self.links if link.contains(device.host)), "")
+        said = Message(Kind.ALIVE, root.device_type, f"{root.udn}::{root.device_type}", normal_udn(root.udn))
+        discovery.recall([Remembered(said, device.location, link)])
 
 
 def _boot_seconds() -> float:
