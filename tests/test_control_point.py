@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.memory_lan import ROUTER, US, MemoryCallbacks, MemoryDiscovery, MemoryGateway, MemoryLAN, reply
-from txigd.errors import AddressingError, InvalidArgument, NoGateway, NotAGateway, Stopped
+from txigd.errors import AddressingError, ExchangeError, InvalidArgument, NoGateway, NotAGateway, Stopped
 from txigd.igd import waiters
 from txigd.igd.control_point import ControlPoint, host_id
 from txigd.igd.gateway import Gateway
@@ -916,6 +916,45 @@ class LinkTests(ControlPointTestCase):
         self.assertEqual(len(self.discovery.links), 1)
         self.assertNotIn("GetSpecificPortMappingEntry", self.lan.names())
 
+    def test_F01_however_long_it_was_away(self) -> None:
+        for fault in ("refuse", "hang"):
+            for down in range(20, 125, 15):
+                self.setUp()
+                self.found().mappings.hold(WEB)
+                self.wait(20)
+                self.router.faults["*"] = fault
+                self.wait(down)
+                self.router.faults.clear()
+                self.router.state.table.clear()
+                self.router.boot_id += 1
+                self.discovery.alive(self.router)
+                self.wait(2)
+                self.assertEqual(self.ports(), [(8080, str(US))], (fault, down))
+
+    def test_F03_F21_what_waits_for_an_answer_at_the_former_port_holds_nothing_up(self) -> None:
+        gateway = self.found()
+        for port in range(8080, 8090):
+            self.point.mappings.hold(PortMapping("TCP", port))
+        self.wait(20)
+        former = self.router.port
+        self.router.faults["*"] = "hang"
+        asked = gateway.external_ip()  # waits in the queue
+        gateway.verify()
+        self.wait(2)
+        silent = MemoryGateway(self.clock, port=former)
+        silent.faults["*"] = "hang"
+        self.lan.gateways.append(silent)
+        self.router.faults.clear()
+        self.router.port += 1
+        self.router.boot_id += 1
+        self.router.state.table.clear()
+        self.lan.asked.clear()
+        self.discovery.alive(self.router)
+        self.wait(3)
+        self.assertEqual(len(self.ports()), 10)
+        self.assertEqual({asked.name for asked in self.lan.asked if asked.url.port == former}, {"UNSUBSCRIBE"})
+        self.assertIn("has moved from http://", str(self.failureResultOf(asked, ExchangeError).value))
+
     def test_F14_Q141_our_address_changed(self) -> None:
         gateway = self.found()
         held = gateway.mappings.hold(WEB)
@@ -946,9 +985,15 @@ class LinkTests(ControlPointTestCase):
         self.own.clear()
         self.router.faults.clear()
         self.lan.asked.clear()
+        before = self.callbacks.paths[:]
         self.wait(LINKLESS_POLL_SECONDS + 0.5, 0.1)
-        self.assertEqual(set(self.lan.names()), {"GetStatusInfo", "GetExternalIPAddress"}, "looked at at once")
+        self.assertLessEqual({"GetStatusInfo", "GetExternalIPAddress"}, set(self.lan.names()), "looked at at once")
         self.assertIs(self.point.current, gateway)
+        # the listener was closed with the address, so the events have to come to another one
+        self.assertEqual(self.lan.count("SUBSCRIBE"), len(before))
+        self.assertEqual(set(gateway.eventing.values()), {"subscribed"})
+        self.wait(OLD_TOKEN_SECONDS)
+        self.assertFalse(any(path.is_open for path in before))
 
     def test_F18_after_two_hours_of_sleep_everything_is_looked_at(self) -> None:
         gateway = self.found()

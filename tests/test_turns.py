@@ -62,6 +62,14 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual(self.pass_all(), "first third")
         self.successResultOf(self.turns.take(0.0))
 
+    def test_F03_closed(self) -> None:
+        self.take("first", 0)
+        waiting = self.take("second", 0)
+        self.turns.close(ExchangeError("it has moved"))
+        self.assertEqual(str(self.failureResultOf(waiting, ExchangeError).value), "it has moved")
+        self.assertRaises(ExchangeError, self.turns.take, 0.0)
+        self.assertEqual(self.pass_all(), "first")
+
     def test_F51_more_seats_at_the_end(self) -> None:
         turns = [self.turns.take(0.0) for _ in range(6)]
         self.turns.widen(3)

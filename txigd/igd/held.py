@@ -197,6 +197,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         if self._lease is None or not self._fits(self._lease, place):
             self._lease = self._new_lease(place)
         elif restarted:
+            self._drop_step("the gateway restarted")
             self._lease.gateway_restarted(self._clock.seconds())
         else:
             self._lease.recheck(self._clock.seconds())
@@ -248,6 +249,14 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         self._finish()
 
     # -- inside ------------------------------------------------------------------------------------------------------
+    def _drop_step(self, reason: str) -> None:
+        """What was asked before a restart may get its answer late, or never; nothing is known of it (F45)."""
+        if self._running is None or self._sleep is not None or self._lease is None:
+            return
+        self._running.cancel()
+        self._running = None
+        self._lease.learn(Failed(reason), self._clock.seconds())
+
     def _let_go(self, result: object) -> None:
         """What had to end first has ended."""
         self._waiting = False

@@ -267,19 +267,20 @@ class ControlPoint(Pursuit, Service):
         for address in difference.addresses_lost:
             self.callbacks.release(address)
         for device in self.devices:
-            self._find_own_address(device)
+            self._find_own_address(device, difference.addresses_gained)
         # what was declined may be the next hop now (F16)
         for sighting in () if self.discovery is None else self.discovery.presence.sightings:
             if self._device_at(sighting.location) is None and self.accepts(sighting):
                 self._background(self._describe(sighting.location, sighting))
         self.links_changed()
 
-    def _find_own_address(self, device: RemoteDevice) -> None:
+    def _find_own_address(self, device: RemoteDevice, gained: frozenset[IPAddress]) -> None:
+        """An address that was away lost its listener, so events have to come to another one (F14, F15)."""
         try:
             own = addressing.address_towards(device.host)
         except AddressingError:
             return  # the link is down; the address may be the same when it is up again
-        if own != device.local_address:
+        if own != device.local_address or own in gained:
             _log.info("our address towards {host} is {own} now", host=str(device.host), own=str(own))
             device.moved(own)
             if not device.aside:

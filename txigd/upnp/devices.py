@@ -221,11 +221,13 @@ class Devices:
         """Fetch a description, if it is time to, and take it.
 
         :param again: the device is to be read afresh.
-        :param former: where the device was before: of no more use once it is found at ``location``.
+        :param former: where the device that restarted was before: of no more use once it is found at ``location``.
         """
         patient = self.matters(location)
         try:
-            description = await self._fetches.get(self.exchange, location, patient=patient, again=again)
+            description = await self._fetches.get(
+                self.exchange, location, patient=patient, again=again, anew=former is not None
+            )
         except (ExchangeError, DescriptionError) as error:
             _log.info("no description at {location}: {error}", location=str(location), error=str(error))
             await self._lose(location, "no description")

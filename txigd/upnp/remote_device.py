@@ -204,8 +204,13 @@ class RemoteDevice:
 
     # -- for the control point -----------------------------------------------------------------------------------------
     def described_again(self, description: Description, local_address: IPAddress) -> None:
-        """Take a new description: URLs, and the queue of calls, are new. Events are, after :meth:`resubscribe`."""
+        """Take a new description: URLs, and the queue of calls, are new. Events are, after :meth:`resubscribe`.
+
+        Calls to where it was before would only hold others up until nobody answers there (F03, F21).
+        """
         former, self.description = self.description, description
+        if former.location != description.location:
+            self.caller.close(f"the device has moved from {former.location} to {description.location}")
         self._trees.pop(description.location, None)
         if former.location != description.location and former.location in self.sightings:
             self._keep(former)

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from txigd import log
-from txigd.errors import ActionError, ActionNotOffered, BadReply, ConnectFailed, ExchangeTimeout, HTTPStatusError
+from txigd.errors import (
+    ActionError,
+    ActionNotOffered,
+    BadReply,
+    ConnectFailed,
+    ExchangeError,
+    ExchangeTimeout,
+    HTTPStatusError,
+)
 from txigd.interfaces import IExchange
 from txigd.limits import (
     CALL_HASTY_SECONDS,
@@ -32,6 +42,7 @@ from txigd.upnp.http_reply import Reply
 from txigd.upnp.url import DeviceURL, detours
 
 _log = log.logger("txigd.control")
+_T = TypeVar("_T")
 
 
 class Caller:
@@ -44,14 +55,21 @@ class Caller:
         self._exchange = exchange
         self.clock = clock
         self._turns = Turns()
+        self._under_way: set[Deferred[dict[str, str]]] = set()
         self._routes: dict[DeviceURL, Route] = {}
         self._prompt: set[str] = set()  # actions whose last answer came soon
 
     def beside(self, exchange: IExchange) -> Caller:
         """A caller by another exchange that takes its turn in the same queue: the gateway stays one (Q103)."""
         caller = Caller(exchange, clock=self.clock)
-        caller._turns = self._turns
+        caller._turns, caller._under_way = self._turns, self._under_way
         return caller
+
+    def close(self, reason: str) -> None:
+        """The gateway is somewhere else now: what waits, is under way or comes later fails with an ExchangeError."""
+        self._turns.close(ExchangeError(reason))
+        for running in tuple(self._under_way):
+            running.cancel()
 
     def hurry(self) -> None:
         """The end: what is to be done in a few seconds is asked for several at a time."""
@@ -108,9 +126,19 @@ class Caller:
         way = Route(service.control_url, others=detours(service.control_url, service.directory))
         await self._turns.take(self.clock.seconds(), due)
         running = Deferred.fromCoroutine(self._run(call, way, self.clock.seconds() + seconds))
+        self._under_way.add(running)
         # No "finally": that would run as well when the garbage collector throws a suspended call away, and wake those
         # that are thrown away with it.
-        return await running.addBoth(self._turns.pass_on)
+        return await running.addBoth(self._over, running)
+
+    def _over(self, result: _T, running: Deferred[dict[str, str]]) -> _T | Failure:
+        """Seat the next one; a call that was ended by :meth:`close` says so."""
+        self._under_way.discard(running)
+        self._turns.pass_on(None)
+        closed = self._turns.closed
+        if closed is not None and isinstance(result, Failure) and isinstance(result.value, CancelledError):
+            return Failure(closed)
+        return result
 
     async def _run(self, call: _Call, plain: Route, deadline: float) -> dict[str, str]:
         """Try the known route, take a detour where the status asks for one, and repeat once what may be repeated."""

@@ -20,11 +20,14 @@ class Turns:
     """A bounded queue in front of one seat, or of a few, in the order in which all are due.
 
     Nobody waits for ever: whoever comes is due now or later, so nobody who comes after my due time goes before me.
+
+    :ivar closed: why nobody is seated any more.
     """
 
     def __init__(self) -> None:
         self._seats = self._free = 1
         self._handing_on = False
+        self.closed: ExchangeError | None = None
         self._waiting: list[tuple[float, Deferred[None]]] = []
 
     def take(self, now: float, due: float | None = None) -> Deferred[None]:
@@ -33,6 +36,8 @@ class Turns:
         :param due: by when we should be done; None for ``CALL_DUE_SECONDS`` from now. Those who are due at the same
             time are seated in the order in which they came.
         """
+        if self.closed is not None:
+            raise self.closed
         if len(self._waiting) >= CALLS_WAITING:
             raise ExchangeError(f"{CALLS_WAITING} calls are waiting for this gateway already")
         turn: Deferred[None] = Deferred(self._leave)
@@ -49,6 +54,13 @@ class Turns:
         self._free += 1
         self._seat()
         return result
+
+    def close(self, error: ExchangeError) -> None:
+        """Send all away who wait or come later."""
+        self.closed = error
+        waiting, self._waiting = self._waiting, []
+        for _, turn in waiting:
+            turn.errback(error)
 
     def widen(self, seats: int) -> None:
         """Let so many sit at once from now on, if that is more than before."""

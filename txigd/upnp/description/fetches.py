@@ -6,7 +6,7 @@ Knows the exchange and a clock; what a device is to its owner (patience, again) 
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from txigd.errors import DescriptionError, ExchangeError
@@ -27,27 +27,47 @@ from txigd.upnp.description.fetch import fetch_description
 from txigd.upnp.url import DeviceURL
 
 
+class _Tries:
+    """What is under way at one location."""
+
+    def __init__(self) -> None:
+        self.running: Deferred[Description] | None = None
+        self.anew = False
+
+    def begin_anew(self) -> None:
+        """Forget pauses and silence; of no effect where there is one try only."""
+        if self.running is not None:
+            self.anew = True
+            self.running.cancel()
+
+
 class Fetches:
     """The description fetches of one control point, DESCRIPTION_FETCHES at once."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._turns = DeferredSemaphore(DESCRIPTION_FETCHES)
-        self._under_way: set[DeviceURL] = set()
+        self._under_way: dict[DeviceURL, _Tries] = {}
         self._failed: dict[DeviceURL, tuple[float, float]] = {}  # until when not again, and the pause that was
         self._begun_at: list[float] = []
 
     def get(
-        self, exchange: IExchange, location: DeviceURL, *, patient: bool, again: bool
+        self, exchange: IExchange, location: DeviceURL, *, patient: bool, again: bool, anew: bool = False
     ) -> Deferred[Description | None]:
         """Fetch a description if it is time to.
 
         :param exchange: fetches it.
         :param patient: try for a minute, and however many were fetched: the device is in use, named, or the next hop.
-        :param again: although it failed a moment ago: the device told that it restarted.
+        :param again: although it failed a moment ago.
+        :param anew: the device told that it restarted: what is under way is tried at once and for another minute (F01).
         :return: fires with None where it is under way already, failed a moment ago or too many were fetched in this
             minute; errbacks with :class:`~txigd.errors.ExchangeError` or :class:`~txigd.errors.DescriptionError`.
         """
+        tries = self._under_way.get(location)
+        if tries is not None:
+            if anew:
+                tries.begin_anew()
+            return succeed(None)
         return Deferred.fromCoroutine(self._get(exchange, location, patient, again))
 
     def once(
@@ -67,14 +87,14 @@ class Fetches:
     async def _get(self, exchange: IExchange, location: DeviceURL, patient: bool, again: bool) -> Description | None:
         now = self._clock.seconds()
         until, pause = self._failed.get(location, (now, DESCRIPTION_RETRY_SECONDS / 2))
-        if location in self._under_way or (now < until and not again):
+        if now < until and not again:
             return None
         if not patient and not self._may_begin(now):
             return None
-        self._under_way.add(location)
+        tries = self._under_way[location] = _Tries()
         try:
             if patient:
-                description = await self._patiently(exchange, location)
+                description = await self._patiently(exchange, location, tries)
             else:
                 description = await self._once(exchange, location, HTTP_TOTAL_SECONDS)
         except (ExchangeError, DescriptionError):
@@ -86,7 +106,7 @@ class Fetches:
             self._failed[location] = (self._clock.seconds() + (0.0 if patient else pause), pause)
             raise
         finally:
-            self._under_way.discard(location)
+            del self._under_way[location]
         self._failed.pop(location, None)
         return description
 
@@ -97,7 +117,17 @@ class Fetches:
         self._begun_at.append(now)
         return True
 
-    async def _patiently(self, exchange: IExchange, location: DeviceURL) -> Description:
+    async def _patiently(self, exchange: IExchange, location: DeviceURL, tries: _Tries) -> Description:
+        while True:
+            tries.running = Deferred.fromCoroutine(self._for_a_minute(exchange, location))
+            try:
+                return await tries.running
+            except CancelledError:
+                if not tries.anew:
+                    raise
+                tries.anew = False
+
+    async def _for_a_minute(self, exchange: IExchange, location: DeviceURL) -> Description:
         """A booting gateway answers late, or with an empty page at first (Q052, Q056)."""
         deadline = self._clock.seconds() + BOOT_RETRY_SECONDS
         seconds, pause = HTTP_TOTAL_SECONDS, 1.0
