@@ -11,16 +11,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txigd.errors import InvalidArgument
 from txigd.igd.lease_facts import Added, Denied, Done, Failed, MappingState, Missing, Rest, Unreadable
-from txigd.igd.pinhole import Close, Closed, Extend, Open, Opened, Pinhole, PinholeLease
+from txigd.igd.pinhole import Close, Closed, Extend, NoAddress, Open, Opened, Pinhole, PinholeLease
 from txigd.limits import (
     ADDS_FREE,
     DAY_SECONDS,
     FAILURES_BORNE,
     RENEW_FLOOR_SECONDS,
+    RENEW_JITTER,
     RENEWAL_DUE_SECONDS,
     RETRY_CEILING_SECONDS,
     RETRY_FIRST_SECONDS,
     TRIES_BEFORE_THE_END,
+    VERIFY_SECONDS,
 )
 
 US = ipaddress.IPv6Address("2001:db8::7")
@@ -168,6 +170,49 @@ class PinholeLeaseTests(SynchronousTestCase):
         self.assertEqual(lease.next(299.0), Rest(300.0))
         self.assertEqual(lease.next(300.0), Open(3600))
 
+    def test_F46_a_refused_renewal_is_tried_again_before_the_lease_ends(self):
+        """What is open stays open until then, whatever is said of its renewal; nor is that chased."""
+        for refusal in (Denied(501, "Action Failed"), Denied(0, "HTTP status 500")):
+            lease = PinholeLease(Pinhole("TCP", 8080, lease_seconds=240), spread=lambda: 0.0)
+            lease.next(0.0)
+            lease.learn(Opened(42, US), 0.0)
+            tried, now = [], 60.0
+            while now < 240:
+                tried.append(now)
+                self.assertNotIsInstance(lease.next(now), Rest)
+                lease.learn(refusal, now)
+                self.assertEqual((lease.status.state, lease.status.unique_id), (MappingState.ACTIVE, 42))
+                self.assertIn(refusal.text, lease.status.reason)
+                assert lease.status.next_attempt is not None
+                self.assertGreaterEqual(lease.status.next_attempt - now, RENEW_FLOOR_SECONDS)
+                now = lease.status.next_attempt
+            self.assertGreaterEqual(len(tried), TRIES_BEFORE_THE_END)
+            self.assertLess(now, 240 + RENEW_FLOOR_SECONDS)
+            lease.next(now)
+            lease.learn(refusal, now)
+            self.assertEqual(lease.status.state, MappingState.REFUSED)
+            rest = lease.next(now)
+            self.assertEqual(rest, Rest(now + (RETRY_CEILING_SECONDS if refusal.code else VERIFY_SECONDS)))
+
+    def test_a_long_lease_is_no_reason_to_hurry(self):
+        """Nor do all who were refused come back at once."""
+        for spread in (-1.0, 0.0):
+            lease = PinholeLease(Pinhole("TCP", 8080), spread=lambda spread=spread: spread)
+            lease.next(0.0)
+            lease.learn(Opened(42, US), 0.0)
+            lease.next(60.0)
+            lease.learn(Denied(501, "Action Failed"), 60.0)
+            self.assertEqual(lease.next(60.0), Rest(60.0 + RETRY_CEILING_SECONDS * (1 + RENEW_JITTER * spread)))
+
+    def test_Q194_what_leads_to_an_address_that_is_gone_works_no_more(self):
+        lease = self.opened()
+        lease.next(60.0)
+        lease.learn(NoAddress("no stable address"), 60.0)
+        self.assertEqual((lease.status.state, lease.status.reason), (MappingState.REFUSED, "no stable address"))
+        self.assertEqual(lease.next(60.0), Rest(60.0 + VERIFY_SECONDS))
+        lease.release()
+        self.assertEqual(lease.next(61.0), Close(42))
+
     def test_silence_is_followed_by_an_extension(self):
         lease = self.opened()
         lease.next(60.0)
@@ -251,6 +296,8 @@ class PinholeLeaseTests(SynchronousTestCase):
                     Missing(),
                     Unreadable(),
                     Denied(606, ""),
+                    Denied(501, ""),
+                    NoAddress(""),
                     Failed(""),
                     Closed(),
                     "release",

@@ -1,13 +1,22 @@
-"""At what age entries of ours go, on a gateway that drops them before their lease ends. Pure.
+"""At what age entries of ours go, on a gateway that drops them before their lease ends; tries before it ends. Pure.
 
-Sources: quirks Q119, Q134, fault F34.
+Sources: quirks Q119, Q134, faults F34, F46.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
-from txigd.limits import LIFESPAN_FRACTION, LIFESPAN_LOSSES, RENEW_FLOOR_SECONDS
+from txigd.limits import LIFESPAN_FRACTION, LIFESPAN_LOSSES, RENEW_FLOOR_SECONDS, TRIES_BEFORE_THE_END
+
+
+def rest_before(end: float, now: float, seconds: float, *, floor: float = RENEW_FLOOR_SECONDS) -> float:
+    """How long to rest before the next try to renew what could not be renewed now, and lives until ``end`` (F46).
+
+    :param seconds: the rest where nothing runs out.
+    :param floor: what tries are apart at least, however near the end is.
+    """
+    return min(seconds, max(floor, (end - now) / TRIES_BEFORE_THE_END)) if now < end else seconds
 
 
 class Lifespan:

@@ -17,6 +17,7 @@ from typing import Any
 from txigd.errors import InvalidArgument
 from txigd.igd.allowance import Allowance
 from txigd.igd.lease_facts import WORKING, Added, Denied, Done, Failed, MappingState, Missing, Rest, Unreadable
+from txigd.igd.lifespan import rest_before
 from txigd.igd.looks import Turn
 from txigd.limits import (
     FAILURES_BORNE,
@@ -27,11 +28,12 @@ from txigd.limits import (
     RENEWAL_DUE_SECONDS,
     RETRY_CEILING_SECONDS,
     RETRY_FIRST_SECONDS,
-    TRIES_BEFORE_THE_END,
     VERIFY_SECONDS,
 )
 
 PROTOCOL_NUMBERS = {"TCP": 6, "UDP": 17}  # Q195
+# What a gateway says of its whole firewall: it is off, or lets no host open pinholes. What is open may be shut as well.
+_SHUT = frozenset({702, 703})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,13 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class NoAddress:
+    """This host has no address for it: nothing was asked, and what is there leads nowhere."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Open:
     """Send AddPinhole."""
 
@@ -148,7 +157,7 @@ class Closed:
     gone: bool = True
 
 
-PinholeFact = Opened | Added | Missing | Unreadable | Denied | Failed | Closed
+PinholeFact = Opened | NoAddress | Added | Missing | Unreadable | Denied | Failed | Closed
 PinholeCommand = Open | Extend | Close | Rest | Done
 
 
@@ -214,8 +223,7 @@ class PinholeLease:
 
     def due_by(self, now: float) -> float | None:
         """By when what :meth:`next` said should be done; None where nothing runs out (F46)."""
-        lives = self._unique_id is not None and now < self._ends_at
-        return min(self._ends_at, now + RENEWAL_DUE_SECONDS) if lives else None
+        return min(self._ends_at, now + RENEWAL_DUE_SECONDS) if self._stands(now) else None
 
     def learn(self, fact: PinholeFact, now: float) -> None:
         """Take the outcome of the last command; what does not fit the phase is ignored."""
@@ -253,6 +261,10 @@ class PinholeLease:
             self._finish()
         else:
             self._phase = _Phase.CLOSE
+
+    def _stands(self, now: float) -> bool:
+        """Whether it is there, as far as is known, since its lease has not ended."""
+        return self._unique_id is not None and now < self._ends_at
 
     def _opened(self, fact: Opened, now: float) -> None:
         self._unique_id, self.client = fact.unique_id, fact.client
@@ -295,13 +307,26 @@ class PinholeLease:
     def _denied(self, fact: Denied, now: float) -> None:
         """Without a code it was not the gateway that refused; to look for that again costs it nothing.
 
-        The number stays for the farewell, unless it is not ours any more (606); next time it is added anew.
+        The number stays for the farewell, unless it is not ours any more (606); next time it is added anew. A renewal
+        that was refused shuts nothing: what is open stays so until its lease ends.
         """
         if fact.code == 606:
             self._unique_id = None
         self._extends = False
-        self._say(MappingState.REFUSED, f"error {fact.code} {fact.text}".strip() if fact.code else fact.text)
-        self._rest(RETRY_CEILING_SECONDS if fact.code else VERIFY_SECONDS, now)
+        reason = f"error {fact.code} {fact.text}".strip() if fact.code else fact.text
+        if self.status.state in WORKING and self._stands(now) and fact.code not in _SHUT:
+            self.status = replace(self.status, reason=reason)
+        else:
+            self._say(MappingState.REFUSED, reason)
+        pause = RETRY_CEILING_SECONDS if fact.code else VERIFY_SECONDS
+        if self._stands(now):
+            pause = rest_before(self._ends_at, now, pause) * (1 + RENEW_JITTER * self._spread())
+        self._rest(pause, now)
+
+    def _homeless(self, fact: NoAddress, now: float) -> None:
+        self._extends = False
+        self._say(MappingState.REFUSED, fact.text)
+        self._rest(VERIFY_SECONDS, now)
 
     def _failed(self, fact: Failed, now: float) -> None:
         self._failures += 1
@@ -311,9 +336,8 @@ class PinholeLease:
         else:
             self.gateway_silent(fact.text)
         pause: float = min(RETRY_FIRST_SECONDS * 2 ** min(self._failures - 1, 16), RETRY_CEILING_SECONDS)
-        if self._unique_id is not None and now < self._ends_at:
-            # what is there still lives: several tries before it runs out, however often it failed (F46)
-            pause = min(pause, max(RETRY_FIRST_SECONDS, (self._ends_at - now) / TRIES_BEFORE_THE_END))
+        if self._stands(now):
+            pause = rest_before(self._ends_at, now, pause, floor=RETRY_FIRST_SECONDS)
         self._rest(pause * (1 + RENEW_JITTER * self._spread()), now)
 
     def _closed(self, fact: PinholeFact, now: float) -> None:
@@ -336,10 +360,12 @@ _STEPS: dict[tuple[_Phase, type], Callable[[PinholeLease, Any, float], None]] = 
     (_Phase.OPEN, Opened): PinholeLease._opened,
     (_Phase.OPEN, Denied): PinholeLease._denied,
     (_Phase.OPEN, Failed): PinholeLease._failed,
+    (_Phase.OPEN, NoAddress): PinholeLease._homeless,
     (_Phase.EXTEND, Added): PinholeLease._extended,
     (_Phase.EXTEND, Missing): PinholeLease._missing,
     (_Phase.EXTEND, Denied): PinholeLease._denied,
     (_Phase.EXTEND, Failed): PinholeLease._failed,
+    (_Phase.EXTEND, NoAddress): PinholeLease._homeless,
     (_Phase.EXTEND, Unreadable): PinholeLease._inextensible,
     (_Phase.CLOSE, Closed): PinholeLease._closed,
     (_Phase.CLOSE, Failed): PinholeLease._closed,

@@ -23,6 +23,7 @@ from txigd.igd.pinhole import (
     Close,
     Closed,
     Extend,
+    NoAddress,
     Open,
     Pinhole,
     PinholeCommand,
@@ -77,7 +78,7 @@ class HeldPinhole(Held[Pinhole, PinholeStatus, Firewall, PinholeLease]):
         try:
             client = place.client(self.wanted.internal_client, kept=lease.client)
         except AddressingError as error:
-            return Denied(0, str(error))
+            return NoAddress(str(error))
         due = lease.due_by(self._clock.seconds())
         if isinstance(command, Open):
             write_ahead = functools.partial(opening, self._books, place.device.udn, self.wanted, client)
