@@ -16,6 +16,7 @@ from txigd.limits import (
     ADDS_FREE,
     DAY_SECONDS,
     FAILURES_BORNE,
+    LEFTOVER_PINHOLE_SECONDS,
     RENEW_FLOOR_SECONDS,
     RENEW_JITTER,
     RENEWAL_DUE_SECONDS,
@@ -170,6 +171,46 @@ class PinholeLeaseTests(SynchronousTestCase):
         self.assertEqual(lease.next(299.0), Rest(300.0))
         self.assertEqual(lease.next(300.0), Open(3600))
 
+    def unsure(self):
+        """One whose add had no answer."""
+        lease = self.lease()
+        lease.next(0.0)
+        lease.learn(Failed("timed out"), 10.0)
+        return lease
+
+    def test_F45_released_after_an_add_that_had_no_answer(self):
+        lease = self.unsure()
+        lease.release()
+        self.assertEqual(lease.next(10.0), Open(LEFTOVER_PINHOLE_SECONDS), "it tells the number")
+        lease.gateway_restarted(10.0)
+        lease.release()
+        lease.learn(Opened(42, US), 11.0)
+        self.assertNotEqual(lease.status.state, MappingState.ACTIVE)
+        self.assertEqual((lease.next(11.0), lease.client), (Close(42), US))
+        lease.learn(Closed(), 11.0)
+        self.assertEqual((lease.next(11.0), lease.status.state), (Done(), MappingState.RELEASED))
+
+    def test_F45_asked_for_once_only(self):
+        for fact in (Failed("timed out"), Denied(501, "Action Failed"), NoAddress("none")):
+            lease = self.unsure()
+            lease.release()
+            lease.learn(fact, 10.0)
+            self.assertEqual((lease.next(10.0), lease.status.state), (Done(), MappingState.RELEASED))
+            lease = self.opened()
+            lease.next(60.0)
+            lease.learn(Unreadable(), 60.0)
+            lease.learn(Failed("timed out"), 60.0)
+            lease.release()
+            self.assertEqual(lease.next(61.0), Open(LEFTOVER_PINHOLE_SECONDS))
+            lease.learn(fact, 61.0)
+            self.assertEqual(lease.next(61.0), Close(42), "the number of before is better than none")
+
+    def test_F45_what_a_restart_took_needs_no_farewell(self):
+        lease = self.unsure()
+        lease.gateway_restarted(10.0)
+        lease.release()
+        self.assertEqual(lease.next(10.0), Done())
+
     def test_F46_a_refused_renewal_is_tried_again_before_the_lease_ends(self):
         """What is open stays open until then, whatever is said of its renewal; nor is that chased."""
         for refusal in (Denied(501, "Action Failed"), Denied(0, "HTTP status 500")):
@@ -196,13 +237,13 @@ class PinholeLeaseTests(SynchronousTestCase):
 
     def test_a_long_lease_is_no_reason_to_hurry(self):
         """Nor do all who were refused come back at once."""
-        for spread in (-1.0, 0.0):
-            lease = PinholeLease(Pinhole("TCP", 8080), spread=lambda spread=spread: spread)
+        for spread in (lambda: -1.0, lambda: 0.0):
+            lease = PinholeLease(Pinhole("TCP", 8080), spread=spread)
             lease.next(0.0)
             lease.learn(Opened(42, US), 0.0)
             lease.next(60.0)
             lease.learn(Denied(501, "Action Failed"), 60.0)
-            self.assertEqual(lease.next(60.0), Rest(60.0 + RETRY_CEILING_SECONDS * (1 + RENEW_JITTER * spread)))
+            self.assertEqual(lease.next(60.0), Rest(60.0 + RETRY_CEILING_SECONDS * (1 + RENEW_JITTER * spread())))
 
     def test_Q194_what_leads_to_an_address_that_is_gone_works_no_more(self):
         lease = self.opened()

@@ -21,8 +21,9 @@ from txigd.igd.pinhole import Pinhole, PinholeStatus
 from txigd.igd.pinhole_books import record
 from txigd.igd.pinholes import HeldPinhole, Pinholes
 from txigd.interfaces import IMappingObserver
-from txigd.limits import LEFTOVERS_SECONDS
+from txigd.limits import HTTP_TOTAL_SECONDS, LEFTOVERS_SECONDS
 from txigd.testing import pinholes as testing
+from txigd.upnp.http_reply import Reply
 
 WEB = Pinhole("TCP", 8080)
 NEW = ipaddress.IPv6Address("2001:db8:99::2")
@@ -394,6 +395,52 @@ class PinholesTests(SynchronousTestCase):
         self.pinholes.attach(self.firewall)
         self.wait(LEFTOVERS_SECONDS + 0.1)
         self.assertEqual((self.open_ports(), journal.pinholes("uuid:1")), ([], ()))
+
+    def unanswered(self) -> HeldPinhole:
+        """AddPinhole was carried out, and its answer got lost; it is tried again in a second."""
+        add = self.gateway.answer
+
+        def answer(method: str, url: Any, headers: Any, body: bytes, source: str) -> Reply | None:
+            done = add(method, url, headers, body, source)
+            return None if b"AddPinhole" in body else done
+
+        lost = self.patch(self.gateway, "answer", answer)
+        self.pinholes = Pinholes(self.clock, books=Books(Journal(), self.clock.seconds), random=Random(2))
+        held = self.pinholes.hold(WEB)
+        self.pinholes.attach(self.firewall)
+        self.wait(HTTP_TOTAL_SECONDS + 0.2)
+        self.assertEqual((held.status.state, self.open_ports()), (MappingState.ADDING, [8080]))
+        lost.restore()
+        return held
+
+    def on_record(self) -> list[int]:
+        return [one.internal_port for one in self.pinholes._books.journal.pinholes("uuid:1")]
+
+    def test_F45_released_after_an_answer_that_got_lost(self) -> None:
+        held = self.unanswered()
+        gone = held.release()
+        self.wait(1)
+        self.successResultOf(gone)
+        self.assertEqual((self.open_ports(), self.on_record()), ([], []))
+
+    def test_F45_F16_parted_from_after_an_answer_that_got_lost(self) -> None:
+        held = self.unanswered()
+        self.pinholes.part("another gateway took over")
+        self.wait(1)
+        self.assertEqual((self.open_ports(), self.on_record(), held.leaving), ([], [], False))
+
+    def test_F45_what_cannot_be_asked_for_again_stays_on_record(self) -> None:
+        for fault in ("hang", 501):
+            held = self.unanswered()
+            self.gateway.faults["AddPinhole"] = fault
+            gone = held.release()
+            self.wait(HTTP_TOTAL_SECONDS + 1)
+            self.successResultOf(gone)
+            self.assertEqual((held.status.state, self.on_record()), (MappingState.RELEASED, [8080]))
+            self.gateway.faults.clear()
+            self.pinholes.attach(self.firewall)  # as in the next life
+            self.wait(LEFTOVERS_SECONDS + 0.1)
+            self.assertEqual((self.open_ports(), self.on_record()), ([], []))
 
     def test_Q199_what_was_refused_or_never_sent_is_not_on_record(self) -> None:
         for faults in ({"AddPinhole": 606}, {"GetFirewallStatus": "hang"}):

@@ -22,6 +22,7 @@ from txigd.igd.looks import Turn
 from txigd.limits import (
     FAILURES_BORNE,
     LEASE_SECONDS,
+    LEFTOVER_PINHOLE_SECONDS,
     PINHOLE_LEASE_CEILING_SECONDS,
     RENEW_FRACTION,
     RENEW_JITTER,
@@ -165,6 +166,7 @@ class _Phase(enum.Enum):
     OPEN = "add"
     EXTEND = "is it still there? renew"
     REST = "wait"
+    RECALL = "released, and perhaps there: add once more, which tells its number"
     CLOSE = "released: delete"
     DONE = "released and gone"
 
@@ -215,6 +217,8 @@ class PinholeLease:
             return Rest(self._next_at)
         if self._phase is _Phase.OPEN:
             return Open(self.wanted.lease_seconds)
+        if self._phase is _Phase.RECALL:
+            return Open(min(self.wanted.lease_seconds, LEFTOVER_PINHOLE_SECONDS))
         if self._unique_id is None or self._phase is _Phase.DONE:
             return Done()
         if self._phase is _Phase.EXTEND:
@@ -238,7 +242,7 @@ class PinholeLease:
 
     def gateway_restarted(self, now: float) -> None:
         """Its pinholes are gone, or belong to somebody else now: UniqueIDs start anew."""
-        if self._phase in (_Phase.CLOSE, _Phase.DONE):
+        if self._phase in _LEAVING:
             return
         self._unique_id, self._extends, self._failures = None, True, 0
         self.unsure = False
@@ -254,13 +258,16 @@ class PinholeLease:
             self._say(MappingState.LOST if self.status.state in WORKING else self.status.state, reason)
 
     def release(self) -> None:
-        """The pinhole is no longer wanted: delete it, then be done."""
-        if self._phase in (_Phase.CLOSE, _Phase.DONE):
+        """The pinhole is no longer wanted: delete it, then be done.
+
+        Where a request to add it had no answer it is asked for once more: nothing else tells the number (Q199, F45).
+        """
+        if self._phase in _LEAVING:
             return
-        if self._unique_id is None:
-            self._finish()
+        if self.unsure:
+            self._phase = _Phase.RECALL
         else:
-            self._phase = _Phase.CLOSE
+            self._close()
 
     def _stands(self, now: float) -> bool:
         """Whether it is there, as far as is known, since its lease has not ended."""
@@ -340,6 +347,21 @@ class PinholeLease:
             pause = rest_before(self._ends_at, now, pause, floor=RETRY_FIRST_SECONDS)
         self._rest(pause * (1 + RENEW_JITTER * self._spread()), now)
 
+    def _recalled(self, fact: Opened, now: float) -> None:
+        self._unique_id, self.client = fact.unique_id, fact.client
+        self._close()
+
+    def _not_recalled(self, fact: PinholeFact, now: float) -> None:
+        """What may be there is still on record, and is looked for in the next life."""
+        self._close()
+
+    def _close(self) -> None:
+        """Delete what has a number."""
+        if self._unique_id is None:
+            self._finish()
+        else:
+            self._phase = _Phase.CLOSE
+
     def _closed(self, fact: PinholeFact, now: float) -> None:
         self._finish()
 
@@ -355,6 +377,7 @@ class PinholeLease:
         self.status = PinholeStatus(state, self._unique_id, self.client, 0, reason)
 
 
+_LEAVING = frozenset({_Phase.RECALL, _Phase.CLOSE, _Phase.DONE})
 # (what was asked, what came back) -> what follows; a pair that is not listed came out of turn.
 _STEPS: dict[tuple[_Phase, type], Callable[[PinholeLease, Any, float], None]] = {
     (_Phase.OPEN, Opened): PinholeLease._opened,
@@ -367,6 +390,10 @@ _STEPS: dict[tuple[_Phase, type], Callable[[PinholeLease, Any, float], None]] = 
     (_Phase.EXTEND, Failed): PinholeLease._failed,
     (_Phase.EXTEND, NoAddress): PinholeLease._homeless,
     (_Phase.EXTEND, Unreadable): PinholeLease._inextensible,
+    (_Phase.RECALL, Opened): PinholeLease._recalled,
+    (_Phase.RECALL, NoAddress): PinholeLease._not_recalled,
+    (_Phase.RECALL, Denied): PinholeLease._not_recalled,
+    (_Phase.RECALL, Failed): PinholeLease._not_recalled,
     (_Phase.CLOSE, Closed): PinholeLease._closed,
     (_Phase.CLOSE, Failed): PinholeLease._closed,
 }
