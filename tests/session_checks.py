@@ -181,9 +181,7 @@ class Checks:
             raise Broken(f"{wanted} is {status}, but there is {entries}")
 
     def _check_pinhole(self, wanted: Pinhole) -> None:
-        current = self.life.point.current
-        assert current is not None
-        held = next((one for one in current.pinholes if one.wanted == wanted), None)
+        held = next((one for one in self.life.point.pinholes if one.wanted == wanted), None)
         status = None if held is None else held.status
         if status is None or status.state is not MappingState.ACTIVE:
             raise Broken(f"{wanted} is {status} at {self.clock.seconds()}; {self._where()}")

@@ -235,12 +235,12 @@ class Life:
         self.point.observe(self)
         for one in self.world.wanted:
             self.point.mappings.hold(one)
+        for pinhole in self.world.pinholes:
+            self.point.pinholes.hold(pinhole)
         self.point.start()
 
     def gateway_found(self, gateway: Gateway) -> None:
-        """Pinholes are wanted in every gateway that comes into use."""
-        for pinhole in self.world.pinholes:
-            gateway.pinholes.hold(pinhole)
+        pass
 
     def gateway_lost(self, gateway: Gateway) -> None:
         pass

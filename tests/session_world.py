@@ -163,20 +163,18 @@ class World(Checks):
                 held.release()
 
     def hold_pinhole(self, wanted: Pinhole) -> None:
-        """Want it, in each gateway that comes into use."""
+        """The same for a pinhole."""
         if wanted not in self.pinholes:
             self.pinholes.append(wanted)
-        current = self.life.point.current if self.living else None
-        if current is not None:
-            current.pinholes.hold(wanted)
+        if self.living:
+            self.life.point.pinholes.hold(wanted)
 
     def release_pinhole(self, wanted: Pinhole) -> None:
-        """Want it no more, anywhere."""
+        """Want it no more."""
         self.pinholes.remove(wanted)
-        for gateway in self.life.point._known.values() if self.living else ():
-            for held in gateway.pinholes:
-                if held.wanted == wanted:
-                    held.release()
+        for held in self.life.point.pinholes if self.living else ():
+            if held.wanted == wanted:
+                held.release()
 
     # -- what the control point is given ---------------------------------------------------------------------------
     def _links(self, names: Sequence[str] = ()) -> tuple[Link, ...]:

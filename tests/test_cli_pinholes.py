@@ -1,17 +1,28 @@
-"""What may be written after ``txigd pinhole`` and ``txigd unpinhole``; what they do is shown in the lab."""
+"""``txigd pinhole`` and ``txigd unpinhole``: what may be written, and what is held; more is shown in the lab."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import ipaddress
+from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import reactor as installed
+from twisted.internet.error import CannotListenError
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
+from txigd import ControlPoint
+from txigd.cli import pinholes as cli
 from txigd.cli.arguments import parse
 from txigd.cli.pinholes import PINHOLE_COMMANDS, pinhole_state
+from txigd.cli.report import Report
+from txigd.igd.firewall import Firewall
 from txigd.igd.lease_facts import MappingState
 from txigd.igd.pinhole import Pinhole, PinholeStatus
+from txigd.testing import SimulatedGateway
+from txigd.upnp.http import Exchange
+
+reactor: Any = installed
 
 HERE = ipaddress.IPv6Address("2001:db8::2")
 
@@ -55,3 +66,54 @@ class ArgumentTests(SynchronousTestCase):
             pinhole_state(status),
             {"state": MappingState.ACTIVE, "unique_id": 7, "address": HERE, "lease_seconds": 60, "reason": ""},
         )
+
+
+class HoldTests(TestCase):
+    """On a simulated gateway over IPv6 loopback."""
+
+    timeout = 60
+
+    async def run_it(self, *words: str) -> tuple[list[list[int]], str]:
+        """The ports that are open while it waits for Ctrl-C, and when it has ended; with what it said."""
+        router = SimulatedGateway(reactor, address="::1", ssdp=False, relay=False)
+        try:
+            await router.start()
+        except CannotListenError as error:
+            raise SkipTest(f"no IPv6 here: {error}") from None
+        self.addCleanup(router.stop)
+        # this host need have no global address: it asks from loopback for another one
+        self.patch(Firewall, "client", lambda *_, **__: HERE)
+        self.patch(Exchange, "sending_from", lambda exchange, source: exchange)
+        open_ports: list[list[int]] = []
+
+        def look() -> None:
+            open_ports.append([one.internal_port for _, one in router.state.pinholes])
+
+        async def interrupted(_: Any) -> None:
+            look()
+
+        self.patch(cli, "interrupted", interrupted)
+        options = parse(["pinhole", *words, "--gateway", router.location])
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            self.assertEqual(await cli.pinhole(reactor, options, Report("txigd")), 0)
+        look()
+        return open_ports, said.getvalue()
+
+    async def test_held_until_the_interrupt_on_whichever_gateway_is_in_use(self) -> None:
+        held: list[str] = []
+        self.patch(ControlPoint, "farewell", self._noting(held, ControlPoint.farewell))
+        open_ports, said = await self.run_it("tcp:8080", "--hold")
+        self.assertEqual((open_ports, held), ([[8080], []], ["tcp6:8080"]))
+        self.assertIn("[2001:db8::2]:8080 TCP is open for 3600 s; its number is 1", said)
+
+    def _noting(self, held: list[str], farewell: Any) -> Any:
+        def noting(point: ControlPoint) -> Any:
+            held.extend(str(one.wanted) for one in point.pinholes)
+            return farewell(point)
+
+        return noting
+
+    async def test_left_open_without_hold(self) -> None:
+        open_ports, _ = await self.run_it("tcp:8080")
+        self.assertEqual(open_ports, [[8080]])

@@ -473,8 +473,28 @@ class PinholesTests(SynchronousTestCase):
         self.assertEqual((held.status.state, self.open_ports()), (MappingState.ACTIVE, [8080]))
         self.assertEqual([one.unique_id for one in journal.pinholes("uuid:1")], [held.status.unique_id])
 
-    def settling(self) -> tuple[HeldPinhole, Callable[[], None]]:
-        """One that is wanted while it is being closed, and what lets the closing go on."""
+    def test_Q199_nor_is_what_another_set_wants_there_opened_before(self) -> None:
+        books = Books(Journal(), self.clock.seconds)
+        record(books, "uuid:1", WEB, 7, OURS)
+        settler = self.pinholes = Pinholes(self.clock, books=books, random=Random(2))
+        current = Pinholes(self.clock, books=books, random=Random(3))
+        settler.settles_for = lambda: (settler, current)
+        patched, open_it = self.slowly()
+        settler.attach(self.firewall)
+        current.attach(self.firewall, settled_by=settler)
+        self.wait(LEFTOVERS_SECONDS)
+        patched.restore()
+        held = current.hold(WEB)
+        self.wait(0.1)
+        self.assertEqual((self.lan.actions(), held.status.state), ([], MappingState.WAITING))
+        open_it()
+        self.wait(0.1)
+        self.assertEqual((held.status.state, self.open_ports()), (MappingState.ACTIVE, [8080]))
+        self.assertEqual([one.unique_id for one in books.journal.pinholes("uuid:1")], [held.status.unique_id])
+        self.successResultOf(current.stop())
+
+    def slowly(self) -> tuple[Any, Callable[[], None]]:
+        """The firewall opens nothing before it is told to; the patch, and what tells it."""
         slow: Deferred[None] = Deferred()
         opens = self.firewall.open
 
@@ -482,13 +502,17 @@ class PinholesTests(SynchronousTestCase):
             await slow
             return await opens(*given, **more)
 
-        patched = self.patch(self.firewall, "open", opened)
+        return self.patch(self.firewall, "open", opened), lambda: slow.callback(None)
+
+    def settling(self) -> tuple[HeldPinhole, Callable[[], None]]:
+        """One that is wanted while it is being closed, and what lets the closing go on."""
+        patched, open_it = self.slowly()
         self.pinholes.attach(self.firewall)
         self.wait(LEFTOVERS_SECONDS)
         patched.restore()
         held = self.pinholes.hold(WEB)
         self.wait(0.1)
-        return held, lambda: slow.callback(None)
+        return held, open_it
 
     def test_nothing_is_opened_once_it_is_not_wanted(self) -> None:
         for end in (lambda held: held.leave(), lambda held: held.release(), lambda held: self.pinholes.stop()):

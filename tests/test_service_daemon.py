@@ -80,6 +80,14 @@ class OptionsToBehaviourTests(TestCase):
         self.assertLess(time.monotonic() - began, 5)
         self.assertEqual((len(self.router.mappings), self.router.subscribers), (0, ()))
 
+    async def test_F16_pinholes_are_wanted_of_whichever_gateway_is_in_use(self):
+        daemon = await self.start("--pinhole", "tcp:8080", "--pinhole", "udp:5000")
+        point = daemon.control_point
+        assert point is not None
+        gateway = await point.gateway()
+        self.assertEqual([str(held.wanted) for held in point.pinholes], ["tcp6:8080", "udp6:5000"])
+        self.assertEqual(len(gateway.pinholes), 0)
+
     async def test_F54_a_reload_deletes_what_is_no_longer_wanted_and_touches_nothing_else(self):
         file = self.written(self.mktemp(), "tcp:8080\ntcp:8081\n")
         daemon = await self.start("--map", "tcp:9090", "--map-file", file)

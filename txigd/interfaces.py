@@ -35,10 +35,13 @@ class IWANObserver(Interface):
 
 
 class IMappingObserver(Interface):
-    """Hears of changes of held mappings."""
+    """Hears of changes of held mappings, or of held pinholes."""
 
     def mapping_changed(held: Any, old: Any, new: Any) -> None:
-        """``held`` went from ``old`` to ``new``, both frozen :class:`txigd.igd.lease_facts.MappingStatus`."""
+        """``held`` went from ``old`` to ``new``, both frozen :class:`txigd.igd.lease_facts.MappingStatus`.
+
+        Of a pinhole, both are :class:`txigd.igd.pinhole.PinholeStatus`.
+        """
 
 
 class IGatewayObserver(Interface):

@@ -21,9 +21,9 @@ async def pinhole(reactor: Any, options: argparse.Namespace, report: Report) -> 
     lease = LEASE_SECONDS if options.lease is None else options.lease
     result = 0
     async with control_point(reactor, options, events=options.hold) as point:
-        gateway = await point.gateway(options.timeout)
+        await point.gateway(options.timeout)
         held = [
-            gateway.pinholes.hold(dataclasses.replace(wanted, lease_seconds=lease, internal_client=options.address))
+            point.pinholes.hold(dataclasses.replace(wanted, lease_seconds=lease, internal_client=options.address))
             for wanted in options.pinholes
         ]
         for one in held:
@@ -40,7 +40,7 @@ async def pinhole(reactor: Any, options: argparse.Namespace, report: Report) -> 
                 continue
             report.value({"pinhole": str(one.wanted), **pinhole_state(made)}, _opened(one.wanted, made))
         if options.hold and result == 0:
-            gateway.pinholes.observe(_PinholePrinter(reactor, report))
+            point.pinholes.observe(_PinholePrinter(reactor, report))
             await interrupted(reactor)
         elif not options.hold:
             for one in held:

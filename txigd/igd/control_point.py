@@ -1,4 +1,4 @@
-"""The control point for Internet gateways: finds them, chooses the one in use, holds mappings on it."""
+"""The control point for Internet gateways: finds them, chooses the one in use, holds mappings and pinholes on it."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ def host_id(identity: str = "") -> str:
 
 class ControlPoint(Gateways):
     """Finds Internet gateways and keeps in touch with them.
+
+    What is wanted of ``mappings`` and ``pinholes`` is held on the gateway in use, whichever that is.
 
     ``async with ControlPoint(reactor) as control_point:`` starts and stops it; it is a Twisted service as well. Where
     the reactor ends meanwhile, as after Ctrl-C, what is awaited in the block fails; that leaves the block as
@@ -147,15 +149,17 @@ class ControlPoint(Gateways):
         self.startService()
 
     def stop(self) -> Deferred[None]:
-        """Delete our mappings, cancel subscriptions, close everything; takes a few seconds at most."""
+        """Delete our mappings and pinholes, cancel subscriptions, close everything; takes a few seconds at most."""
         return self.stopService()
 
     def farewell(self) -> Deferred[None]:
         """Say goodbye to every gateway, the ones that are gone included."""
         self._waiting.fail(Stopped())
         self.last_error = None
-        farewells: list[Deferred[Any]] = [self.mappings.stop(FAREWELL_SECONDS)]
+        farewells: list[Deferred[Any]] = [wanted.stop(FAREWELL_SECONDS) for wanted in (self.mappings, self.pinholes)]
         farewells.extend(gateway.close() for gateway in self._known.values())
+        if self._current is not None:
+            self._current.hand_over(self.mappings, self.pinholes)
         there = [gateway for gateway in self._known.values() if gateway.udn in self._devices]
         for gathered in (self._gateways, self._known, self._opening, self._declined):
             gathered.clear()
@@ -220,13 +224,13 @@ class ControlPoint(Gateways):
             return
         old, self._current = self._current, best
         if old is not None:
-            old.mapping_sets.remove(self.mappings)
-            self.mappings.detach("no gateway") if best is None else self.mappings.part("another gateway took over")
+            old.hand_over(self.mappings, self.pinholes)
+            for wanted in (self.mappings, self.pinholes):
+                wanted.detach("no gateway") if best is None else wanted.part("another gateway took over")
             self._tell_gateway("gateway_lost", old)
         if best is None:
             return
-        best.mapping_sets.append(self.mappings)
-        self.mappings.attach(best.wan.connection)
+        best.take_over(self.mappings, self.pinholes)
         self._announce(best)
         self._waiting.fire(best)
 

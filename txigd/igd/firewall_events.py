@@ -26,23 +26,35 @@ _log = log.logger("txigd.firewall")
 class FirewallEvents:
     """What a firewall tells by itself.
 
-    :param pinholes: looked at anew after each change.
+    :param pinholes: looked at anew after each change; more sets may :meth:`join`.
     :param firewall: the one that they are held in.
     """
 
     def __init__(self, pinholes: Pinholes, firewall: Firewall) -> None:
-        self._pinholes = pinholes
+        self._sets: list[Pinholes] = []
         self._firewall = firewall
         self._wanted = False
         self._remote: RemoteService | None = None
         self._forget: Callable[[], None] = _nothing
         self._last: dict[str, Any] = {}
-        pinholes.observe(self)
+        self.join(pinholes)
 
     @property
     def eventing(self) -> dict[str, str]:
         """State of the subscription by the name of the service; empty while there is none."""
         return {} if self._remote is None else {self._remote.name: self._remote.eventing}
+
+    def join(self, pinholes: Pinholes) -> None:
+        """These are held there as well from now on."""
+        self._sets.append(pinholes)
+        pinholes.observe(self)
+        self._follow()
+
+    def leave(self, pinholes: Pinholes) -> None:
+        """They are held there no more."""
+        self._sets.remove(pinholes)
+        pinholes.forget(self)
+        self._follow()
 
     def begin(self) -> None:
         """The gateway was described, perhaps anew: hear it as soon as there is a pinhole."""
@@ -60,7 +72,7 @@ class FirewallEvents:
 
     # -- inside ------------------------------------------------------------------------------------------------------
     def _follow(self) -> None:
-        held = self._wanted and any(not one.leaving for one in self._pinholes)
+        held = self._wanted and any(not one.leaving for pinholes in self._sets for one in pinholes)
         remote = self._firewall.evented() if held else None
         if remote is self._remote:
             return
@@ -72,7 +84,7 @@ class FirewallEvents:
             return
         try:
             self._forget = remote.observe_events(
-                self._evented, on_missed=lambda reason: self._pinholes.recheck(), on_state=self._told
+                self._evented, on_missed=lambda reason: self._recheck(), on_state=self._told
             )
         except (Stopped, InvalidArgument):
             return  # the pinholes are looked at every minute
@@ -82,7 +94,11 @@ class FirewallEvents:
         """The first event tells how it is, which each pinhole has asked for; any other one a change."""
         before, self._last = self._last, {**self._last, **event.values}
         if before and before != self._last:
-            self._pinholes.recheck()
+            self._recheck()
+
+    def _recheck(self) -> None:
+        for pinholes in self._sets:
+            pinholes.recheck()
 
     def _told(self, state: str) -> None:
         _log.debug("events of the IPv6 firewall: {state}", state=state)

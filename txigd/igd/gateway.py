@@ -95,6 +95,7 @@ class Gateway:
         self._settlement = Settlement(clock, self._books, self._wanted, host_id=host_id)
         self.openings_failed = 0
         self.mapping_sets = [self.mappings]
+        self._pinhole_sets = [self.pinholes]
         self.settle_with: Callable[[], Sequence[Mappings]] = lambda: self.mapping_sets
 
     # -- what it is --------------------------------------------------------------------------------------------------
@@ -232,17 +233,35 @@ class Gateway:
         self._attach(self.wan.connection)
         if self.firewall is not None:
             self.firewall.forget()
-            self.pinholes.attach(self.firewall)
+            for pinholes in self._pinhole_sets:
+                pinholes.attach(self.firewall, settled_by=self.pinholes)
         self._subscribe()
         if self._firewall_events is not None:
             self._firewall_events.begin()
         self.device.resubscribe()
 
+    def take_over(self, mappings: Mappings, pinholes: Pinholes) -> None:
+        """It is the gateway in use: what is wanted of that one is held here as well."""
+        self.mapping_sets.append(mappings)
+        mappings.attach(self.wan.connection)
+        self._pinhole_sets.append(pinholes)
+        if self.firewall is not None:
+            pinholes.attach(self.firewall, settled_by=self.pinholes)
+        if self._firewall_events is not None:
+            self._firewall_events.join(pinholes)
+
+    def hand_over(self, mappings: Mappings, pinholes: Pinholes) -> None:
+        """It is not the gateway in use any more; what of these is still there, they know."""
+        self.mapping_sets.remove(mappings)
+        self._pinhole_sets.remove(pinholes)
+        if self._firewall_events is not None:
+            self._firewall_events.leave(pinholes)
+
     def verify(self) -> None:
         """Something may have happened to it: look at the WAN side and at our entries, change nothing (F39)."""
         self.wan.hint()
         self._look_at_table()
-        self.pinholes.recheck()
+        self._look_at_firewall()
 
     def woke(self) -> None:
         """Time passed in which nothing was heard: look. The device subscribes afresh (F18, Q183)."""
@@ -251,7 +270,7 @@ class Gateway:
     def _began_anew(self) -> None:
         """Its uptime fell, so it may have lost its state without a word."""
         self._look_at_table()
-        self.pinholes.recheck()
+        self._look_at_firewall()
         for remote in self._observed:
             remote.verify_events()
 
@@ -395,3 +414,7 @@ class Gateway:
     def _look_at_table(self) -> None:
         for mappings in self.mapping_sets:
             mappings.recheck()
+
+    def _look_at_firewall(self) -> None:
+        for pinholes in self._pinhole_sets:
+            pinholes.recheck()

@@ -17,6 +17,7 @@ from txigd.igd.books import Books
 from txigd.igd.firewall import Firewall
 from txigd.igd.gateway import Gateway, offers_connection
 from txigd.igd.mappings import Mappings
+from txigd.igd.pinholes import Pinholes
 from txigd.igd.tables import known_table
 from txigd.interfaces import IDeviceObserver
 from txigd.limits import NAMED_RETRY_CEILING_SECONDS, SIGHTINGS
@@ -40,7 +41,8 @@ class Gateways(control_point.ControlPoint):
     :param events: whether to subscribe to the events of gateways.
     :param books: where what is done is written down.
     :param more: as for :class:`txigd.upnp.control_point.ControlPoint`.
-    :ivar mappings: what is wanted on the gateway in use.
+    :ivar mappings: the port mappings wanted on the gateway in use, see :class:`txigd.igd.mappings.Mappings`.
+    :ivar pinholes: the IPv6 pinholes wanted in it, see :class:`txigd.igd.pinholes.Pinholes`.
     :ivar last_error: why the last opening failed; None after one that did not.
     """
 
@@ -57,6 +59,7 @@ class Gateways(control_point.ControlPoint):
         self._opening: dict[str, Deferred[None]] = {}
         self.last_error: TxigdError | None = None
         self.mappings = Mappings(self.reactor, host_id, books=books)
+        self.pinholes = Pinholes(self.reactor, books=books)
         self.observe_devices(self)
 
     @property
@@ -101,6 +104,7 @@ class Gateways(control_point.ControlPoint):
                 books=self._books,
             )
             gateway.settle_with = functools.partial(self._wanted_on, gateway)
+            gateway.pinholes.settles_for = functools.partial(self._wanted_in, gateway)
             gateway.wan.on_unreachable = functools.partial(self._unreachable, gateway)
             self._make_room()
             self._known[gateway.udn] = gateway
@@ -193,6 +197,10 @@ class Gateways(control_point.ControlPoint):
     def _wanted_on(self, gateway: Gateway) -> list[Mappings]:
         """What may be held on a gateway that is about to be opened: it may become the one in use."""
         return [gateway.mappings, self.mappings]
+
+    def _wanted_in(self, gateway: Gateway) -> list[Pinholes]:
+        """The same for its firewall."""
+        return [gateway.pinholes, self.pinholes]
 
     def _unreachable(self, gateway: Gateway) -> None:
         self.suspect(gateway.device)

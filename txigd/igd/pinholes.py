@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable
 from random import Random
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -139,6 +139,8 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
     :param clock: the reactor's time.
     :param books: where what is done is written down.
     :param most: how many may be wanted at once (D6).
+
+    :ivar settles_for: the sets whose pinholes are no leftovers; this one, unless told otherwise.
     """
 
     KIND = "pinholes"
@@ -152,15 +154,21 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
         self._random = random or Random()  # jitter needs no secret
         self._settling: Deferred[None] | None = None
         self._settles: IDelayedCall | None = None
+        self._settler = self
+        self.settles_for: Callable[[], Iterable[Pinholes]] = lambda: (self,)
 
-    def attach(self, place: Firewall, *, restarted: bool = True) -> None:
+    def attach(self, place: Firewall, *, restarted: bool = True, settled_by: Pinholes | None = None) -> None:
         """Hold everything there; what an earlier run left open and nobody wants is closed (Q199).
 
         That begins a moment later: what is wanted of a gateway is often said when it was found, which is now.
+
+        :param settled_by: the set that sees to that there, for all of them; this one by default.
         """
         super().attach(place, restarted=restarted)
         self._unsettle()
-        if self._books.kept:
+        if settled_by is not None:
+            self._settler = settled_by
+        if self._settler is self and self._books.kept:
             self._settles = self._clock.callLater(LEFTOVERS_SECONDS, self._settle, place)
 
     def detach(self, reason: str) -> None:
@@ -180,13 +188,14 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
         return stopped
 
     def _wanted(self) -> list[Pinhole]:
-        return [held.wanted for held in self if not held.leaving]
+        return [held.wanted for pinholes in self.settles_for() for held in pinholes if not held.leaving]
 
     def _settle(self, place: Firewall) -> None:
         self._settling = Deferred.fromCoroutine(settle(self._books, place, self._wanted))
         self._settling.addErrback(self._unsettled)
 
     def _unsettle(self) -> None:
+        self._settler = self
         if self._settles is not None and self._settles.active():
             self._settles.cancel()
         settling, self._settling = self._settling, None
@@ -208,7 +217,7 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
 
     def _after_settling(self, wait_for: Deferred[None] | None) -> Deferred[None] | None:
         """What is wanted now may be what is being closed: it is opened afterwards, else the two are one pinhole."""
-        settling = self._settling
+        settling = self._settler._settling
         if settling is None or settling.called:
             return wait_for
         settled: Deferred[None] = Deferred()

@@ -1,4 +1,4 @@
-"""The service that ``twistd igd`` runs: a control point, the wanted mappings, and a log line for every change."""
+"""The service that ``twistd igd`` runs: a control point, what is wanted of gateways, a log line for every change."""
 
 from __future__ import annotations
 
@@ -95,6 +95,8 @@ class Daemon(Service):
         point.observe(self)
         for wanted in options.wanted():
             point.mappings.hold(wanted)
+        for pinhole in options["pinholes"]:
+            point.pinholes.hold(pinhole)
         self._listen_for_reload()
         point.start()
         self._tell_problems()
@@ -172,8 +174,6 @@ class Daemon(Service):
     def gateway_found(self, gateway: Gateway) -> None:
         """Listen to its WAN side; the control point has logged it."""
         gateway.wan.observe(self)
-        for pinhole in self._options["pinholes"]:
-            gateway.pinholes.hold(pinhole)
         self._tell_problems()
 
     def gateway_lost(self, gateway: Gateway) -> None:
