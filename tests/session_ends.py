@@ -91,8 +91,8 @@ def hop(world: World) -> None:
     world.wait(2 * SOON)
     world.check_wanted()
     left = [entry for entry in world.ours(former) if any(is_of(entry, wanted) for wanted in world.wanted)]
-    if left:
-        raise Broken(f"left on {former.name}: {left}")
+    if left or world.our_pinholes(former):
+        raise Broken(f"left on {former.name}: {left} {world.our_pinholes(former)}")
 
 
 def same(world: World) -> None:
