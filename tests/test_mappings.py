@@ -586,6 +586,72 @@ class ReleaseTests(MappingsTestCase):
         self.assertEqual(self.ports(), [])
 
 
+class ExchangeTests(MappingsTestCase):
+    """Other wishes in the place of all that is held."""
+
+    def wishes(self, first: int, count: int = MAPPINGS) -> list[PortMapping]:
+        return [PortMapping("TCP", first + index) for index in range(count)]
+
+    def wanted(self) -> set[int]:
+        return {held.wanted.internal_port for held in self.mappings if not held.leaving}
+
+    def table(self) -> set[int]:
+        return {port for port, _ in self.ports()}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.mappings.attach(self.connection)
+        self.mappings.exchange(self.wishes(1000))
+        self.wait(5)
+
+    def test_F54_as_many_as_may_be_held_for_as_many_others(self) -> None:
+        self.assertEqual(self.table(), set(range(1000, 1000 + MAPPINGS)))
+        self.lan.asked.clear()
+        self.mappings.exchange(self.wishes(1008))
+        self.wait(5)
+        self.assertEqual(self.table(), set(range(1008, 1008 + MAPPINGS)))
+        changed = [one for one in self.lan.asked if one.name == "AddPortMapping"]
+        self.assertEqual(len(changed), 8, "what stays is left alone")
+
+    def test_F54_another_mapping_on_the_same_external_port(self) -> None:
+        self.mappings.exchange([PortMapping("TCP", 80, 1000)])
+        self.wait(5)
+        self.assertEqual([(one.external_port, one.internal_port) for one in self.router.table], [(1000, 80)])
+
+    def test_F54_D6_one_at_a_time_in_the_place_of_one_that_is_leaving(self) -> None:
+        self.router.faults["DeletePortMapping"] = "hang"
+        next(iter(self.mappings)).release()
+        self.mappings.hold(PortMapping("TCP", 2000))
+        self.assertRaises(InvalidArgument, self.mappings.hold, PortMapping("TCP", 2001))
+
+    def test_F54_D6_all_or_nothing_and_those_that_leave_do_not_pile_up(self) -> None:
+        self.router.faults["DeletePortMapping"] = "hang"
+        self.mappings.exchange(self.wishes(2000))
+        self.clock.advance(0)
+        self.assertEqual(self.wanted(), set(range(2000, 2000 + MAPPINGS)))
+        for wishes, why in (
+            (self.wishes(3000), "are leaving yet"),
+            (self.wishes(2000, MAPPINGS + 1), "17 mappings"),
+            ([*self.wishes(2000, 2), PortMapping("TCP", 80, 2001)], "same external port"),
+        ):
+            refused = self.assertRaises(InvalidArgument, self.mappings.exchange, wishes)
+            self.assertIn(why, str(refused))
+            self.assertEqual(self.wanted(), set(range(2000, 2000 + MAPPINGS)))
+        self.router.faults.clear()
+        self.wait(HTTP_TOTAL_SECONDS + 5)
+        self.mappings.exchange(self.wishes(3000))
+        self.wait(5)
+        self.assertEqual(self.table(), set(range(3000, 3000 + MAPPINGS)))
+
+    def test_F54_without_a_gateway_as_often_as_one_likes(self) -> None:
+        self.mappings.detach("gone")
+        for first in range(2000, 9000, 1000):
+            self.mappings.exchange(self.wishes(first))
+        self.clock.advance(0)
+        self.assertEqual(self.wanted(), set(range(8000, 8000 + MAPPINGS)))
+        self.assertEqual(len(self.mappings), MAPPINGS)
+
+
 class StopTests(MappingsTestCase):
     def setUp(self) -> None:
         super().setUp()

@@ -11,8 +11,10 @@ from typing import Any
 
 from twisted.application.service import IService, IServiceMaker
 from twisted.internet.task import deferLater
+from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import implementer
 
 from tests.child import ALONE, NO_NETWORK, TWISTD, Child, namespace_or_skip, own_loopback, reactor
 from txigd.service import Options, makeService
@@ -101,6 +103,31 @@ class OptionsToBehaviourTests(TestCase):
         daemon.reload()
         await deferLater(reactor, 0.2)
         self.assertEqual(len(self.router.mappings), 3, "a file with a mistake changes nothing")
+
+    async def test_F54_a_reload_exchanges_all_of_them_or_none(self):
+        file = self.written(self.mktemp(), "".join(f"tcp:{port}\n" for port in range(8000, 8016)))
+        daemon = await self.start("--map-file", file)
+        await self.until(lambda: len(self.router.mappings) == 16)
+        point = daemon.control_point
+        assert point is not None
+        told: list[str] = []
+
+        @implementer(ILogObserver)
+        def observe(event: Any) -> None:
+            told.extend(word for word in [event.get("problem")] if event["log_namespace"] == "txigd.daemon" and word)
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.written(file, "".join(f"tcp:{port}\n" for port in range(9000, 9016)))
+        daemon.reload()
+        self.written(file, "".join(f"tcp:{port}\n" for port in range(7000, 7016)))
+        daemon.reload()  # while the first sixteen are leaving yet
+        self.assertEqual(len(told), 1)
+        await self.until(lambda: {entry.external_port for entry in self.router.mappings} == {*range(9000, 9016)})
+        await self.until(lambda: len(point.mappings) == 16)
+        daemon.reload()
+        await self.until(lambda: {entry.external_port for entry in self.router.mappings} == {*range(7000, 7016)})
+        self.assertEqual(len(told), 1)
 
     async def test_poll_finds_what_is_never_evented(self):
         daemon = await self.start("--poll", "1", silent_drops=True)

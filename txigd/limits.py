@@ -195,6 +195,7 @@ WAITERS: Final = 1024
 
 # -- mappings ----------------------------------------------------------------------------------------------------------
 MAPPINGS: Final = 16  # wanted at once unless the caller raises it (D6)
+HELD_GENERATIONS: Final = 2  # all that may be wanted at once leave while as many others take their places (F54)
 RECHECK_SECONDS: Final = 1.0  # after the table changed: one read-back for a burst of changes
 DAY_SECONDS: Final = 86_400.0
 LEASE_SECONDS: Final = 3600  # bounds what a SIGKILL leaves behind to an hour

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, ClassVar, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -15,7 +15,7 @@ from txigd.igd.held import Held
 from txigd.igd.lease_facts import WORKING, MappingState
 from txigd.igd.looks import Looks
 from txigd.interfaces import IMappingObserver
-from txigd.limits import FAREWELL_SECONDS
+from txigd.limits import FAREWELL_SECONDS, HELD_GENERATIONS
 
 _log = log.logger("txigd.held")
 WantedT = TypeVar("WantedT")
@@ -73,8 +73,9 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
             if former.wanted == wanted:
                 return former
             raise InvalidArgument(f"{wanted}: the same {self.SAME} is already held as {former.wanted}")
-        if former is None and len(self._held) >= self._most:
+        if self._count_wanted() >= self._most:
             raise InvalidArgument(f"{wanted}: {self._most} {self.KIND} are held already")
+        self._check_room(1)
         wait_for = None
         if former is not None:
             self._former.add(former)
@@ -85,6 +86,26 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
         if self._place is not None:
             held.attach(self._place, restarted=False)
         return held
+
+    def exchange(self, wanted: Iterable[WantedT]) -> None:
+        """Hold these from now on and nothing else: what is held and not among them is released (F54).
+
+        :raises InvalidArgument: when that cannot be done; then everything stays as it is.
+        """
+        future: dict[Hashable, WantedT] = {}
+        for one in wanted:
+            other = future.setdefault(self._key(one), one)
+            if other != one:
+                raise InvalidArgument(f"{one}: the same {self.SAME} is wanted as {other}")
+        if len(future) > self._most:
+            raise InvalidArgument(f"{len(future)} {self.KIND}: {self._most} may be held at once")
+        staying = {key for key, held in self._held.items() if not held.leaving and future.get(key) == held.wanted}
+        self._check_room(len(future) - len(staying))
+        for key, held in tuple(self._held.items()):
+            if key not in staying and not held.leaving:
+                held.release()
+        for one in future.values():
+            self.hold(one)
 
     def observe(self, observer: IMappingObserver) -> None:
         """Tell an :class:`txigd.interfaces.IMappingObserver` of every change of everything held."""
@@ -139,6 +160,16 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
         return done.addTimeout(seconds, self._clock).addBoth(abandon)
 
     # -- inside ------------------------------------------------------------------------------------------------------
+    def _count_wanted(self) -> int:
+        return sum(not held.leaving for held in self)
+
+    def _check_room(self, more: int) -> None:
+        """Who leaves takes nobody's place; yet those that a silent gateway keeps from leaving are not piled up (D6)."""
+        there = sum(held.status.state is not MappingState.RELEASED for held in (*self, *self._former))
+        if there + more > HELD_GENERATIONS * self._most:
+            leaving = there - self._count_wanted()
+            raise InvalidArgument(f"{leaving} {self.KIND} that are wanted no more are leaving yet; try again later")
+
     def _one_lost(self, key: Hashable, lost: HeldT) -> None:
         """Where one was lost in silence, others may be: they are not left to wait for their turn."""
         others = [held for held in self if held is not lost and held.status.state in WORKING]

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txigd import log
-from txigd.errors import Stopped, TxigdError
+from txigd.errors import InvalidArgument, Stopped, TxigdError
 from txigd.igd.control_point import ControlPoint
 from txigd.igd.gateway import Gateway
 from txigd.igd.status import WANStatus
@@ -134,14 +134,10 @@ class Daemon(Service):
             return
         try:
             wanted = self._options.wanted()
-        except usage.UsageError as error:
+            self.control_point.mappings.exchange(wanted)
+        except (usage.UsageError, InvalidArgument) as error:
             _log.error("the mappings stay as they are: {problem}", problem=str(error))
             return
-        held = {one.wanted: one for one in self.control_point.mappings}
-        for mapping in held.keys() - set(wanted):
-            held[mapping].release()
-        for mapping in wanted:
-            self.control_point.mappings.hold(mapping)
         _log.info("read the mappings again: {count} are wanted", count=len(wanted))
 
     def _none_yet(self, failure: Failure) -> None:
