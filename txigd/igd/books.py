@@ -14,10 +14,10 @@ from txigd.igd.connection import Connection
 from txigd.igd.journal import Journal
 from txigd.igd.journal_entry import JournalEntry, Slot, slot_of
 from txigd.igd.lease_facts import Fact, Failed, Found, Missing
-from txigd.igd.mapping import PortMapping, PortMappingEntry
+from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
 from txigd.igd.port_table import NO_ENTRY
 from txigd.igd.read_back import REFUSED, SILENCE
-from txigd.igd.reconciliation import as_entry, fits, is_our_entry, reconcile
+from txigd.igd.reconciliation import as_entry, fits, is_on_record, is_our_entry, reconcile
 from txigd.steady import boot_time
 
 _log = log.logger("txigd.mappings")
@@ -41,9 +41,14 @@ class Books:
         """Write ahead: AddPortMapping for this entry is about to be sent."""
         self.journal.will_add(udn, entry, lease_seconds=lease_seconds, now=self.now())
 
-    def learned(self, udn: str, entry: JournalEntry, fact: Fact, lease_seconds: int = 0) -> None:
-        """What the gateway answered to a command about this entry."""
-        self.journal.learn(udn, entry, fact, lease_seconds=lease_seconds, now=self.now())
+    def learned(self, udn: str, entry: JournalEntry, fact: Fact, lease_seconds: int = 0, *, ours: bool = True) -> None:
+        """What the gateway answered to a command about this entry; ``ours`` where one was read that is."""
+        self.journal.learn(udn, entry, fact, lease_seconds=lease_seconds, ours=ours, now=self.now())
+
+    def made(self, udn: str, entry: PortMappingEntry, host_id: str) -> bool:
+        """Whether the record says that we made an entry that was read."""
+        live = [record for record in self.journal.entries(udn) if not record.has_run_out(self.now())]
+        return is_on_record(entry, live, tagged=is_ours(entry.description, host_id))
 
     def seen(self, udn: str, location: str) -> None:
         """A gateway is in use."""
@@ -143,7 +148,7 @@ class Books:
             return True
         if isinstance(fact, Found):
             ours = is_our_entry(fact.entry, records, client=client, host_id=host_id)
-            self.journal.found(connection.udn, fact.entry, now=self.now())
+            self.journal.found(connection.udn, fact.entry, ours=ours, now=self.now())
         else:
             ours = any(record.expires is None and record.internal_client == str(client) for record in records)
         return await self._delete(connection, slot, seen=isinstance(fact, Found)) if ours else True

@@ -22,6 +22,7 @@ from txigd.igd.lease_facts import (
     Command,
     Delete,
     Fact,
+    Found,
     MappingState,
     MappingStatus,
     Read,
@@ -109,7 +110,7 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             reserves=place.reserves and self.wanted.port_range is None,  # it picks from all ports
             line_up=lambda: place.line_up,
             former=lambda port: self._former(place, client, port),
-            on_record=lambda entry: any(record.matches(entry) for record in self._books.journal.entries(place.udn)),
+            on_record=lambda entry: self._books.made(place.udn, entry, self._host_id),
         )
 
     def _former(self, place: Connection, client: ipaddress.IPv4Address, port: int) -> tuple[str, float | None] | None:
@@ -142,7 +143,9 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             fact = await place.delete_entry(self.wanted, command.port, due=due)
         else:
             fact = await place.read_entry(self.wanted, command.port, due=due)
-        self._books.learned(place.udn, entry, fact, asked)
+        # judged by the record as it is before it learns of this
+        ours = not isinstance(fact, Found) or lease.owns(fact.entry)
+        self._books.learned(place.udn, entry, fact, asked, ours=ours)
         return fact
 
     async def _reserve(self, place: Connection, lease: Lease, command: Reserve, description: str) -> Fact:

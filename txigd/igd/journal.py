@@ -114,8 +114,11 @@ class Journal:
             del page.entries[entry.target]
             self._changed(udn, page)
 
-    def found(self, udn: str, read: PortMappingEntry, *, now: float) -> None:
+    def found(self, udn: str, read: PortMappingEntry, *, ours: bool = True, now: float) -> None:
         """The gateway's table holds this entry: correct the record of it, if it is ours, and drop what it replaced.
+
+        Of one that leads where ours did and is somebody else's the record learns nothing: its description, above all,
+        is not how ours was shown.
 
         A lease of 0 may be a permanent one or one that the gateway does not tell (Q156): the record then stays until
         the entry is seen to be gone.
@@ -128,14 +131,11 @@ class Journal:
         if not records:
             return
         self._drop(page, slot)
+        end, shown = latest_end(read.lease_seconds, now), plain(read.description, DESCRIPTION_TAG_OCTETS)
         for record in records:
             if record.matches(read):
-                page.entries[record.target] = replace(
-                    record,
-                    expires=latest_end(read.lease_seconds, now),
-                    shown=plain(read.description, DESCRIPTION_TAG_OCTETS),
-                    sure=True,
-                )
+                kept = replace(record, expires=end, shown=shown, sure=True) if ours else record
+                page.entries[record.target] = kept
         self._changed(udn, page)
 
     def deleted(self, udn: str, slot: Slot) -> None:
@@ -144,17 +144,20 @@ class Journal:
         if page is not None and self._drop(page, slot):
             self._changed(udn, page)
 
-    def learn(self, udn: str, entry: JournalEntry, fact: Fact, *, lease_seconds: int = 0, now: float) -> None:
+    def learn(
+        self, udn: str, entry: JournalEntry, fact: Fact, *, lease_seconds: int = 0, ours: bool = True, now: float
+    ) -> None:
         """Take what the gateway answered to a command about this entry; a Failed one leaves everything open (F45).
 
         :param lease_seconds: what was asked for, where the command was to add.
+        :param ours: whether an entry that was read is ours.
         """
         if isinstance(fact, Added):
             self.added(udn, entry, lease_seconds=lease_seconds, now=now)
         elif isinstance(fact, Denied) and fact.code:  # 0 is an HTTP status without a UPnP error: who knows
             self.not_added(udn, entry)
         elif isinstance(fact, Found):
-            self.found(udn, fact.entry, now=now)
+            self.found(udn, fact.entry, ours=ours, now=now)
         elif isinstance(fact, Missing) or (isinstance(fact, Deleted) and fact.gone):
             self.deleted(udn, entry.slot)
 

@@ -34,6 +34,7 @@ from txigd.igd.lease_facts import (
 )
 from txigd.igd.lease_farewell import Farewell, Step
 from txigd.igd.lease_standing import Phase, Standing
+from txigd.igd.mapping import PortMappingEntry
 from txigd.igd.ownership import name_of
 
 
@@ -82,6 +83,10 @@ class Lease(Standing):
         if step is not None:
             step(self, fact, now)
 
+    def owns(self, entry: PortMappingEntry) -> bool:
+        """Whether an entry that was read just now is ours, by all that is known."""
+        return self._whose.ours(entry, made=self._made)
+
     def recheck(self, now: float) -> None:
         """Something happened to the gateway's table: read it at the next opportunity."""
         if self._phase is Phase.REST:
@@ -126,7 +131,7 @@ class Lease(Standing):
             made=self._made,
             blind=not self._readable,
             runs_out=bool(self._term.granted_seconds or self._term.ask_seconds),
-            ours=lambda entry: self._whose.ours(entry, made=self._made),
+            ours=self.owns,
         )
 
     @property

@@ -12,7 +12,7 @@ from txigd.igd.former_entry import FormerEntry
 from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
 
 OnRecord = Callable[[PortMappingEntry], bool]
-"""Whether we made an entry that bears our tag and leads elsewhere than it should."""
+"""Whether the record says that we made an entry; one without our tag only where it is shown as it was then."""
 
 FormerOnRecord = Callable[[int], "tuple[str, float | None] | None"]
 """What is on record at an external port for a former address of ours: that address, and the seconds until it ends
@@ -57,8 +57,11 @@ class Ownership:
             client = entry.internal_client.strip()
             known = self._former is not None and client == self._former.client
             return self.right(entry) or known or self._on_record(entry)
-        # Gateways that keep no description show it empty (or their own word, after we made the entry).
-        return self.right(entry) and (made or not entry.description.strip())
+        # Gateways that keep no description show it empty, or their own word: after we made the entry, perhaps in an
+        # earlier life (F53). The tag of our former host id is such a word, too.
+        if self.right(entry) and (made or not entry.description.strip()):
+            return True
+        return entry.internal_client.strip() == str(self._client) and self._on_record(entry)
 
     def read(self, entry: PortMappingEntry | None, now: float) -> None:
         """Remember an entry of ours that was read, where it leads to a former address; None: there is none to see."""

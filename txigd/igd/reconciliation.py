@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from txigd.igd.journal import Journal
-from txigd.igd.journal_entry import JournalEntry, remote_of, slot_of
+from txigd.igd.journal_entry import JournalEntry, plain, remote_of, slot_of
 from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
+from txigd.limits import DESCRIPTION_TAG_OCTETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,19 @@ def is_our_entry(
     tagged = is_ours(entry.description, host_id)
     if leads_here and tagged:
         return True
+    return (leads_here or tagged) and is_on_record(entry, records, tagged=tagged)
+
+
+def is_on_record(entry: PortMappingEntry, records: Iterable[JournalEntry], *, tagged: bool) -> bool:
+    """Whether the records say that we made an entry that was read.
+
+    :param records: those that have not run out.
+    :param tagged: whether it bears our tag. Without it, it must be shown as it was shown when it was made, or without
+        any description: another program of this host may have taken its place.
+    """
     on_record = [record for record in records if record.matches(entry)]
-    if tagged:
-        return bool(on_record)
-    shown = entry.description.strip()
-    return leads_here and any(not shown or shown == record.shown.strip() for record in on_record)
+    shown = plain(entry.description, DESCRIPTION_TAG_OCTETS).strip()
+    return any(tagged or not shown or shown == record.shown.strip() for record in on_record)
 
 
 def fits(wanted: PortMapping, entry: PortMappingEntry, client: ipaddress.IPv4Address) -> bool:
