@@ -17,7 +17,7 @@ from txigd.igd.lease_facts import Fact, Failed, Found, Missing
 from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
 from txigd.igd.port_table import NO_ENTRY
 from txigd.igd.read_back import REFUSED, SILENCE
-from txigd.igd.reconciliation import as_entry, fits, is_on_record, is_our_entry, reconcile
+from txigd.igd.reconciliation import as_entry, fits, is_on_record, is_our_entry, reconcile, with_address
 from txigd.steady import boot_time
 
 _log = log.logger("txigd.mappings")
@@ -49,6 +49,12 @@ class Books:
         """Whether the record says that we made an entry that was read."""
         live = [record for record in self.journal.entries(udn) if not record.has_run_out(self.now())]
         return is_on_record(entry, live, tagged=is_ours(entry.description, host_id))
+
+    def with_address(self, udn: str, fact: Fact, host_id: str) -> Fact:
+        """What was read, see :func:`txigd.igd.reconciliation.with_address`."""
+        if not isinstance(fact, Found):
+            return fact
+        return Found(with_address(fact.entry, self.journal.entries(udn), host_id=host_id))
 
     def seen(self, udn: str, location: str) -> None:
         """A gateway is in use."""
@@ -146,6 +152,7 @@ class Books:
         if isinstance(fact, Missing):
             self.journal.deleted(connection.udn, slot)
             return True
+        fact = self.with_address(connection.udn, fact, host_id)
         if isinstance(fact, Found):
             ours = is_our_entry(fact.entry, records, client=client, host_id=host_id)
             self.journal.found(connection.udn, fact.entry, ours=ours, now=self.now())

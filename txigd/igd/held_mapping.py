@@ -143,6 +143,7 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             fact = await place.delete_entry(self.wanted, command.port, due=due)
         else:
             fact = await place.read_entry(self.wanted, command.port, due=due)
+            fact = self._books.with_address(place.udn, fact, self._host_id)
         # judged by the record as it is before it learns of this
         ours = not isinstance(fact, Found) or lease.owns(fact.entry)
         self._books.learned(place.udn, entry, fact, asked, ours=ours)

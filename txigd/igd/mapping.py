@@ -113,7 +113,8 @@ class PortMapping:
 class PortMappingEntry:
     """One entry of a gateway's table, as it was read.
 
-    ``internal_client`` is the gateway's text (some name a host), ``lease_seconds`` what is left, 0 for permanent or
+    ``internal_client`` is the gateway's text (some name a host, see
+    :func:`txigd.igd.reconciliation.with_address`), ``lease_seconds`` what is left, 0 for permanent or
     where the gateway does not tell (Q156).
     """
 

@@ -62,6 +62,8 @@ def reconcile(
     :param complete: False when ``table`` may be a part of the table only (Q137): nothing is forgotten then.
     """
     records = journal.entries(udn)
+    if table is not None:
+        table = [with_address(entry, records, host_id=host_id) for entry in table]
     live = [record for record in records if not record.has_run_out(now)]
     if table is None:
         ours = [as_entry(record) for record in live if record.sure and record.internal_client == str(client)]
@@ -101,6 +103,22 @@ def is_on_record(entry: PortMappingEntry, records: Iterable[JournalEntry], *, ta
     on_record = [record for record in records if record.matches(entry)]
     shown = plain(entry.description, DESCRIPTION_TAG_OCTETS).strip()
     return any(tagged or not shown or shown == record.shown.strip() for record in on_record)
+
+
+def with_address(entry: PortMappingEntry, records: Iterable[JournalEntry], *, host_id: str) -> PortMappingEntry:
+    """An entry that was read; where its client is shown as no address and it is ours, with the address on record.
+
+    Some gateways show a host by its name, which says nothing to us: a cloned host has the same. So it takes our tag and
+    a record of the same place and internal port; other entries are as they were.
+    """
+    if _is_address(entry.internal_client) or not is_ours(entry.description, host_id):
+        return entry
+    place = slot_of(entry), entry.internal_port
+    ours = [record for record in records if (record.slot, record.internal_port) == place]
+    if not ours:
+        return entry
+    # an answered one rather than one that is only asked for, the latest of several
+    return replace(entry, internal_client=max(reversed(ours), key=lambda record: record.sure).internal_client)
 
 
 def fits(wanted: PortMapping, entry: PortMappingEntry, client: ipaddress.IPv4Address) -> bool:
@@ -155,6 +173,14 @@ def _vanished(
         for record in records
         if record.has_run_out(now) or (held is not None and not any(record.matches(entry) for entry in held))
     )
+
+
+def _is_address(client: str) -> bool:
+    try:
+        ipaddress.ip_address(client.strip())
+    except ValueError:
+        return False
+    return True
 
 
 def _with_remote(entry: PortMappingEntry) -> PortMappingEntry:
