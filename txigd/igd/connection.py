@@ -34,7 +34,7 @@ class Connection:
 
     :param proxy: calls the actions of that service.
     :param local_address: this host's address towards the gateway: the internal client of its mappings.
-    :param udn: names the gateway in the journal.
+    :param udn: names the gateway in the journal, and which of its connections this is.
     :ivar line_up: whether the line was up and had an address when it was read last; None where nobody knows.
     """
 

@@ -18,6 +18,7 @@ from txigd.igd.books import Books
 from txigd.igd.connection import Connection
 from txigd.igd.firewall import Firewall
 from txigd.igd.firewall_events import FirewallEvents
+from txigd.igd.former_connections import FormerConnections
 from txigd.igd.link import TrafficMeter
 from txigd.igd.link_config import LINK_CONFIGS, LinkConfig, read_link_config
 from txigd.igd.mapping import PortMapping
@@ -93,6 +94,7 @@ class Gateway:
         self._recheck: IDelayedCall | None = None
         self._traffic: TrafficMeter | None = None
         self._settlement = Settlement(clock, self._books, self._wanted, host_id=host_id)
+        self._former = FormerConnections(clock, self._books, host_id=host_id, on_look=self._look_at_table)
         self.openings_failed = 0
         self.mapping_sets = [self.mappings]
         self._pinhole_sets = [self.pinholes]
@@ -223,7 +225,7 @@ class Gateway:
         :raises NoConnection: when there is none that could be asked.
         """
         offered = self._offered()
-        connections = [self._connection(remote) for remote in offered]
+        connections = self._connections(offered)
         default = await self._default([one.service for one in offered]) if len(offered) > 1 else -1
         self.wan.on_live = self._attach
         self.wan.on_uptime_fell = self._began_anew
@@ -306,9 +308,8 @@ class Gateway:
 
     # -- inside ------------------------------------------------------------------------------------------------------
     async def _sweep(self) -> None:
-        offered = self.wan.connections or [self._connection(remote) for remote in self._offered()]
-        if offered:
-            await self._settlement.sweep(self.wan.connection if self.wan.connections else offered[0])
+        for connection in self.wan.connections or self._connections(self._offered()):
+            await self._settlement.sweep(connection)
         if self.firewall is not None:
             await settle(self._books, self.firewall, tuple)
 
@@ -317,8 +318,10 @@ class Gateway:
         offered = [one for one in self._own_services() if one.service.name in _CONNECTIONS]
         return [one for one in offered if one.service.control_url is not None]
 
-    def _connection(self, remote: RemoteService) -> Connection:
-        return Connection(remote.proxy, self.local_address, udn=self.udn)
+    def _connections(self, offered: list[RemoteService]) -> list[Connection]:
+        """Each has its page in the journal, since each may have its table; the first one the gateway's own (F23)."""
+        own = [""] + [f"#{one.service.udn}#{one.service.service_id}" for one in offered[1:]]
+        return [Connection(one.proxy, self.local_address, udn=self.udn + own[at]) for at, one in enumerate(offered)]
 
     def _own_services(self) -> list[RemoteService]:
         """Those of the tree that is a gateway's: another one may name the same connection again (Q038)."""
@@ -336,6 +339,7 @@ class Gateway:
 
     def _quiet(self) -> None:
         self._settlement.end()
+        self._former.end()
         if self._recheck is not None and self._recheck.active():
             self._recheck.cancel()
         observed, self._observed = self._observed, {}
@@ -360,6 +364,7 @@ class Gateway:
     def _attach(self, connection: Connection) -> None:
         for mappings in self.mapping_sets:
             mappings.attach(connection)
+        self._former.begin(self.wan.connections, connection)
         if self._traffic is not None:
             with suppress(NoService):  # it counts no more: the meter says so
                 self._traffic.use(self.counters, connection=connection.proxy)

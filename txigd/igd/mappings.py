@@ -45,6 +45,12 @@ class Mappings(HeldSet[PortMapping, HeldMapping, Connection]):
         self._books = Books() if books is None else books
         self._random = random or Random()  # jitter and port choice need no secret
 
+    def attach(self, place: Connection, *, restarted: bool = True) -> None:
+        """Hold everything there; another connection than before may have another table, so that one is parted from."""
+        if self._place is not None and self._place.udn != place.udn:
+            self.part("another connection took over")
+        super().attach(place, restarted=restarted)
+
     def line_came_up(self) -> None:
         """The gateway's line is up again, with an address: what it refused because of that is tried at once."""
         for held in self:
