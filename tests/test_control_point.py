@@ -17,6 +17,7 @@ from txigd.errors import AddressingError, ExchangeError, InvalidArgument, NoGate
 from txigd.igd import waiters
 from txigd.igd.control_point import ControlPoint, host_id
 from txigd.igd.gateway import Gateway
+from txigd.igd.journal import Journal
 from txigd.igd.lease_facts import MappingState
 from txigd.igd.mapping import PortMapping
 from txigd.igd.status import WANStatus
@@ -33,6 +34,7 @@ from txigd.limits import (
     LINK_POLL_SECONDS,
     LINKLESS_POLL_SECONDS,
     LOCATIONS_PER_DEVICE,
+    NAMED_RETRY_CEILING_SECONDS,
     OLD_TOKEN_SECONDS,
     POLL_SECONDS,
     REBOOTS_AT_ONCE,
@@ -644,6 +646,27 @@ class PresenceTests(ControlPointTestCase):
             remote.verify_events()
         self.wait(RECHECK_SECONDS + 1)
         self.assertEqual(self.ports(), [(8080, str(US))])
+
+    def test_gone_while_it_was_opened_nothing_is_asked_of_it_any_more(self) -> None:
+        """The books were being settled with it: its WAN side was read before, and polled."""
+        self.router.faults["GetGenericPortMappingEntry"] = self.router.faults["GetListOfPortMappings"] = "hang"
+        self.point = self.make(journal=Journal())
+        self.point.start()
+        self.discovery.alive(self.router)
+        self.wait(2)
+        self.assertIsNone(self.point.current)
+        self.lan.gateways.clear()
+        self.discovery.byebye(self.router)
+        self.wait(30)
+        self.assertEqual(self.point.devices, ())
+        self.lan.asked.clear()
+        searches = self.discovery.searches
+        self.wait(3600, 1)
+        self.assertNotIn("GetStatusInfo", self.lan.names())
+        self.assertLessEqual(self.fetched(), 3600 / NAMED_RETRY_CEILING_SECONDS)
+        often = len(SEARCH_AGAIN_SECONDS) + 3600 / SEARCH_AGAIN_SECONDS[-1]
+        self.assertLessEqual(self.discovery.searches - searches, often)
+        self.stop()
 
     def test_A5_a_storm_of_boot_ids_is_a_few_descriptions_and_then_one_in_half_a_minute(self) -> None:
         self.found()

@@ -132,10 +132,13 @@ class Gateways(control_point.ControlPoint):
     def device_gone(self, device: RemoteDevice) -> None:
         """Gone for good, or until it comes back."""
         self._stop_opening(device.udn)
-        gateway = self._gateways.pop(device.udn, None)
-        if gateway is not None:
-            _log.info("gateway {name!r} is gone; still looking", name=gateway.friendly_name)
+        verified = self._gateways.pop(device.udn, None)
+        if verified is not None:
+            _log.info("gateway {name!r} is gone; still looking", name=verified.friendly_name)
+        gateway = self._known.get(device.udn)
+        if gateway is not None:  # also one that was still being opened: its WAN side may be polled already
             gateway.lost("the gateway is gone")
+        if verified is not None:
             self._choose()
 
     def device_doubted(self, device: RemoteDevice) -> None:
