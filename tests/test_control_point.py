@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+from dataclasses import replace
 from random import Random
 from typing import Any, cast
 
@@ -40,11 +41,13 @@ from txigd.limits import (
     REBOOTS_AT_ONCE,
     RECHECK_SECONDS,
     SEARCH_AGAIN_SECONDS,
+    UNREADY_CEILING_SECONDS,
     UPTIME_FALL_CEILING_SECONDS,
 )
 from txigd.upnp import addressing, control_point
 from txigd.upnp.addressing import Link, NextHop
 from txigd.upnp.discovery.sighting import Evicted
+from txigd.upnp.url import DeviceURL
 
 WEB = PortMapping("TCP", 8080, description="web")
 ROGUE = "192.168.1.66"
@@ -646,6 +649,141 @@ class PresenceTests(ControlPointTestCase):
             remote.verify_events()
         self.wait(RECHECK_SECONDS + 1)
         self.assertEqual(self.ports(), [(8080, str(US))])
+
+    def test_Q052_a_description_without_the_wan_after_a_restart_is_read_again(self) -> None:
+        """It boots, and its tree has no WAN device yet; nothing else is ever announced of that."""
+        gateway = self.found()
+        gateway.mappings.hold(WEB)
+        self.router.boot_id += 1
+        self.router.state.table.clear()
+        self.partial()
+        self.discovery.alive(self.router)
+        self.assertIsNone(self.point.current)
+        self.lan.asked.clear()
+        self.wait(20)
+        self.assertEqual(self.fetched(), 4, "after 1, 3, 7 and 15 s")
+        self.router.answers.clear()
+        self.wait(12)
+        self.assertIs(self.point.current, gateway)
+        self.wait(2)
+        self.assertEqual(self.ports(), [(8080, str(US))])
+        self.lan.asked.clear()
+        self.wait(600, 1)
+        self.assertEqual(self.fetched(), 0)
+        self.stop()
+
+    def test_Q052_a_gateway_that_was_one_is_read_every_half_minute_for_ever(self) -> None:
+        gateway = self.found()
+        self.router.boot_id += 1
+        self.partial()
+        self.discovery.alive(self.router)
+        self.wait(86_400, 5)
+        self.assertIsNone(self.point.current)
+        self.lan.asked.clear()
+        self.wait(10 * NAMED_RETRY_CEILING_SECONDS, 1)
+        self.assertEqual(self.fetched(), 10)
+        self.router.answers.clear()
+        self.wait(NAMED_RETRY_CEILING_SECONDS)
+        self.assertIs(self.point.current, gateway)
+
+    def test_Q052_the_router_and_this_host_start_together(self) -> None:
+        self.partial()
+        self.point.start()
+        asked = self.point.gateway(60)
+        self.discovery.alive(self.router)
+        self.wait(10)
+        self.assertNoResult(asked)
+        self.router.answers.clear()
+        self.wait(6)
+        self.successResultOf(asked)
+        self.stop()
+
+    def test_Q052_the_default_router_that_never_was_a_gateway_is_read_ever_more_seldom(self) -> None:
+        self.partial()
+        self.point.start()
+        self.discovery.alive(self.router)
+        self.wait(3600, 1)
+        self.lan.asked.clear()
+        for _ in range(24 * 60):
+            self.discovery.alive(self.router)
+            self.wait(60, 5)
+        self.assertEqual(self.fetched(), 86_400 // UNREADY_CEILING_SECONDS)
+
+    def test_Q052_a_restart_is_read_soon_however_long_it_was_no_gateway(self) -> None:
+        self.partial()
+        self.point.start()
+        self.discovery.alive(self.router)
+        self.wait(3600, 1)
+        self.router.boot_id += 1
+        self.discovery.alive(self.router)
+        self.router.answers.clear()
+        self.wait(1)
+        self.successResultOf(self.point.gateway())
+
+    def test_Q052_what_is_neither_the_router_nor_was_a_gateway_is_read_once(self) -> None:
+        self.hops = (hop("192.168.1.254"),)
+        self.point = self.make(any_gateway=True)
+        self.partial()
+        self.point.start()
+        self.discovery.alive(self.router)
+        self.wait(3600, 5)
+        self.assertEqual(self.fetched(), 1)
+
+    def test_Q052_what_the_router_shows_of_other_kinds_is_read_once(self) -> None:
+        tree = self.router.state.tree
+        tree.root = replace(tree.root, device_type="upnp:rootdevice")
+        self.partial("MediaServer")
+        self.point.start()
+        self.discovery.alive(self.router)
+        self.wait(3600, 5)
+        self.assertEqual(self.fetched(), 1)
+
+    def test_Q052_Q197_the_wan_shows_at_another_place(self) -> None:
+        gateway = self.found()
+        other = DeviceURL(self.router.location.host, self.router.port, "/other.xml")
+        self.router.answers["GET /other.xml"] = lambda asked: reply(200, self.router.document())
+        self.router.boot_id += 1
+        self.partial()
+        self.discovery.alive(self.router)
+        self.assertIsNone(self.point.current)
+        self.discovery.alive(self.router, location=other)
+        self.assertIs(self.point.current, gateway)
+        self.lan.asked.clear()
+        self.wait(60)
+        self.assertEqual(self.fetched(), 0)
+        self.stop()
+
+    def test_Q052_not_read_while_another_gateway_is_in_use(self) -> None:
+        self.partial()
+        other = MemoryGateway(self.clock, port=5001, udn="uuid:other", name="Other")
+        self.lan.gateways.append(other)
+        self.point.start()
+        self.discovery.alive(self.router)
+        self.discovery.alive(other)
+        self.wait(3600, 5)
+        self.assertEqual(self.fetched(), 1)
+        self.assertEqual(self.fetched(other), 1)
+
+    def test_Q052_by_url_and_without_the_wan_is_no_verdict_yet(self) -> None:
+        self.partial()
+        self.point = self.make(gateway=str(self.router.location))
+        self.point.start()
+        asked, impatient = self.point.gateway(60), self.point.gateway(5)
+        self.wait(10)
+        self.assertNoResult(asked)
+        self.assertIn("no WAN connection", str(self.failureResultOf(impatient, NotAGateway).value))
+        self.router.answers.clear()
+        self.wait(6)
+        self.successResultOf(asked)
+
+    def partial(self, kind: str = "InternetGatewayDevice") -> None:
+        """The router describes no WAN device, until its ``answers`` are cleared."""
+        root = self.router.state.tree.root
+        page = (
+            f"<root><device><deviceType>urn:schemas-upnp-org:device:{kind}:1</deviceType>"
+            f"<friendlyName>Router</friendlyName><UDN>{root.udn}</UDN></device></root>"
+        )
+        self.router.answers[f"GET {self.router.location.target}"] = lambda asked: reply(200, page.encode())
 
     def test_gone_while_it_was_opened_nothing_is_asked_of_it_any_more(self) -> None:
         """The books were being settled with it: its WAN side was read before, and polled."""

@@ -161,7 +161,7 @@ class ControlPoint(Gateways):
         if self._current is not None:
             self._current.hand_over(self.mappings, self.pinholes)
         there = [gateway for gateway in self._known.values() if gateway.udn in self._devices]
-        for gathered in (self._gateways, self._known, self._opening, self._declined):
+        for gathered in (self._gateways, self._known, self._opening, self._unready, self._declined):
             gathered.clear()
         self._current = None
         parted = Deferred.fromCoroutine(self._part(farewells, there))

@@ -39,6 +39,7 @@ from txigd.upnp.service_events import Event
 from txigd.upnp.url import IPAddress
 
 _log = log.logger("txigd.gateway")
+_GATEWAY = ":internetgatewaydevice:"
 _CONNECTIONS = ("WANIPConnection", "WANPPPConnection")
 _EVENTED = (*_CONNECTIONS, "WANCommonInterfaceConfig", "Layer3Forwarding")
 _TABLE_VARIABLES = ("PortMappingNumberOfEntries", "SystemUpdateID")
@@ -53,6 +54,12 @@ def is_gateway(description: Description) -> bool:
 def offers_connection(device: RemoteDevice) -> bool:
     """Whether one of the trees that a device shows is a gateway's (Q197)."""
     return any(map(is_gateway, device.descriptions))
+
+
+def calls_itself_gateway(device: RemoteDevice) -> bool:
+    """Whether it describes or announces itself as an InternetGatewayDevice, whatever it offers."""
+    told = [device.description.root.device_type, *(name for one in device.sightings.values() for name in one.targets)]
+    return any(_GATEWAY in name.lower() for name in told)
 
 
 class Gateway:

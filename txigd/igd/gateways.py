@@ -6,21 +6,22 @@ Which of them is in use, its subclass decides.
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from txigd import log
-from txigd.errors import BadURL, ExchangeError, NoConnection, NotAGateway, TxigdError
+from txigd.errors import BadURL, DescriptionError, ExchangeError, NoConnection, NotAGateway, TxigdError
 from txigd.igd.books import Books
 from txigd.igd.firewall import Firewall
-from txigd.igd.gateway import Gateway, offers_connection
+from txigd.igd.gateway import Gateway, calls_itself_gateway, is_gateway, offers_connection
 from txigd.igd.mappings import Mappings
 from txigd.igd.pinholes import Pinholes
 from txigd.igd.tables import known_table
 from txigd.interfaces import IDeviceObserver
-from txigd.limits import NAMED_RETRY_CEILING_SECONDS, SIGHTINGS
+from txigd.limits import NAMED_RETRY_CEILING_SECONDS, SIGHTINGS, UNREADY_CEILING_SECONDS
 from txigd.upnp import control_point
 from txigd.upnp.discovery.message import normal_udn
 from txigd.upnp.discovery.targets import IGD_TARGETS
@@ -57,6 +58,7 @@ class Gateways(control_point.ControlPoint):
         self._gateways: dict[str, Gateway] = {}  # verified, by UDN
         self._known: dict[str, Gateway] = {}  # all there ever were: who comes back finds its observers and mappings
         self._opening: dict[str, Deferred[None]] = {}
+        self._unready: dict[str, Deferred[None]] = {}
         self.last_error: TxigdError | None = None
         self.mappings = Mappings(self.reactor, host_id, books=books)
         self.pinholes = Pinholes(self.reactor, books=books)
@@ -85,8 +87,9 @@ class Gateways(control_point.ControlPoint):
     # -- devices -----------------------------------------------------------------------------------------------------
     def device_appeared(self, device: RemoteDevice) -> None:
         """A device was described: a gateway if it has a WAN connection service."""
+        _end(self._unready, device.udn)
         if not offers_connection(device):
-            self._refuse(device, f"describes {device.description.root.device_type}, no Internet gateway")
+            self._refuse_or_wait(device)
             return
         gateway = self._known.get(device.udn)
         if gateway is not None:
@@ -126,12 +129,13 @@ class Gateways(control_point.ControlPoint):
 
     def device_grew(self, device: RemoteDevice) -> None:
         """Another tree of it was described: one that is in use stays as it is, with more services (Q197)."""
-        if device.udn not in self._known:
+        if device.udn in self._unready or device.udn not in self._known:
             self.device_appeared(device)
 
     def device_gone(self, device: RemoteDevice) -> None:
         """Gone for good, or until it comes back."""
-        self._stop_opening(device.udn)
+        _end(self._opening, device.udn)
+        _end(self._unready, device.udn)
         verified = self._gateways.pop(device.udn, None)
         if verified is not None:
             _log.info("gateway {name!r} is gone; still looking", name=verified.friendly_name)
@@ -197,6 +201,44 @@ class Gateways(control_point.ControlPoint):
             self.last_error = NotAGateway(f"{device.location} {why}")
             self._no_gateway(self.last_error)
 
+    def _refuse_or_wait(self, device: RemoteDevice) -> None:
+        """No WAN connection in its tree: what was a gateway, or says that it is one where one is to be, still boots."""
+        former = self._was_gateway(device.udn)
+        here = self.named is not None or self.is_next_hop(device.host)
+        if former or (here and calls_itself_gateway(device)):
+            name = device.description.root.friendly_name
+            _log.info("{name!r} at {location} has no WAN yet", name=name, location=str(device.location))
+            if self.named is not None:
+                self.named_failed(DescriptionError("it describes no WAN connection"))
+            self._read_again(device, 1.0)
+        else:
+            self._refuse(device, f"describes {device.description.root.device_type}, no Internet gateway")
+
+    def _was_gateway(self, udn: str) -> bool:
+        """In this run, or in an earlier one."""
+        return udn in self._known or any(pinned.udn == udn for pinned in self._books.journal.pinned())
+
+    def _read_again(self, device: RemoteDevice, pause: float) -> None:
+        """Describe it once more after a pause that grows each time, without end (Q052)."""
+        reading = self._background(self._keep_reading(device, pause))
+        if not reading.called:
+            self._unready[device.udn] = reading
+
+    async def _keep_reading(self, device: RemoteDevice, pause: float) -> None:
+        await self._sleep(pause)
+        former, description = self._was_gateway(device.udn), None
+        if former or not self.satisfied:
+            with suppress(ExchangeError, DescriptionError):
+                description = await self._fetches.once(self.exchange, device.location)
+        self._unready.pop(device.udn, None)  # what follows may begin to read anew, and is not to end itself
+        if description is not None and is_gateway(description):
+            self._take(description, device.sightings.get(device.location), again=True)
+        unready = self._devices.get(device.udn) is device and not offers_connection(device)
+        if unready and device.udn not in self._unready:
+            often = former or self.named is not None
+            ceiling = NAMED_RETRY_CEILING_SECONDS if often else UNREADY_CEILING_SECONDS
+            self._read_again(device, min(pause * 2, ceiling))
+
     def _wanted_on(self, gateway: Gateway) -> list[Mappings]:
         """What may be held on a gateway that is about to be opened: it may become the one in use."""
         return [gateway.mappings, self.mappings]
@@ -215,14 +257,9 @@ class Gateways(control_point.ControlPoint):
             self._background(_finished(self._known.pop(gone[0]).close()))
 
     # -- opening -----------------------------------------------------------------------------------------------------
-    def _stop_opening(self, udn: str) -> None:
-        former = self._opening.pop(udn, None)
-        if former is not None:
-            former.cancel()
-
     def _open(self, gateway: Gateway) -> None:
         """One opening at a time for each gateway: the latest."""
-        self._stop_opening(gateway.udn)
+        _end(self._opening, gateway.udn)
         opening = self._background(self._keep_opening(gateway))
         if not opening.called:
             self._opening[gateway.udn] = opening
@@ -248,6 +285,12 @@ class Gateways(control_point.ControlPoint):
         self._gateways[gateway.udn] = gateway
         self._books.seen(gateway.udn, gateway.location)
         self._gateway_opened(gateway)
+
+
+def _end(tasks: dict[str, Deferred[None]], udn: str) -> None:
+    former = tasks.pop(udn, None)
+    if former is not None:
+        former.cancel()
 
 
 async def _finished(deferred: Deferred[None]) -> None:
