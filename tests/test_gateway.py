@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from random import Random
 from typing import Any
 
@@ -21,12 +22,20 @@ from txigd.igd.mapping import PortMapping
 from txigd.igd.status import Learned, WANStatus
 from txigd.igd.tables import known_table
 from txigd.interfaces import IWANObserver
-from txigd.limits import CONFIRM_SECONDS, INITIAL_EVENT_SECONDS, RECHECK_SECONDS
+from txigd.limits import (
+    CONFIRM_SECONDS,
+    EVENT_LATE_SECONDS,
+    EVENTS_DOUBT_SECONDS,
+    INITIAL_EVENT_SECONDS,
+    RECHECK_SECONDS,
+    RESUBSCRIBE_FLOOR_SECONDS,
+)
 from txigd.testing import SimulatedGateway
 from txigd.testing.tree import Tree
 from txigd.upnp.description import device
 from txigd.upnp.eventing.gena import Envelope
 from txigd.upnp.remote_device import RemoteDevice
+from txigd.upnp.remote_service import RemoteService
 
 reactor: Any = installed
 WEB = PortMapping("TCP", 8080, description="web")
@@ -274,6 +283,132 @@ class EventTests(GatewayTestCase):
         self.router.cut()
         self.clock.pump([1.0] * 32)
         self.assertEqual(len(self.observer.heard), 1)
+
+
+class DroppedTests(GatewayTestCase):
+    """A gateway that forgot its subscriber sends nothing, and says nothing of that (Q174)."""
+
+    def begin(self) -> None:
+        self.open()
+        for name in ("IPConn", "CmnIfCfg", "L3F"):
+            self.event(0, name, ConnectionStatus="Connected", ExternalIPAddress="11.22.33.44")
+        self.wait(RESUBSCRIBE_FLOOR_SECONDS)
+        self.lan.asked.clear()
+
+    def wait(self, seconds: float) -> None:
+        self.clock.pump([0.5] * round(seconds * 2))
+
+    def told_by_the_poll(self) -> None:
+        before = len(self.observer.heard)
+        for _ in range(31):
+            self.wait(1)
+            if len(self.observer.heard) > before:
+                return
+        self.fail("not told")
+
+    def test_Q174_news_that_only_the_poll_brought_ask_after_the_subscription(self) -> None:
+        self.begin()
+        self.router.subscriptions.clear()
+        self.router.cut()
+        self.told_by_the_poll()
+        self.wait(EVENT_LATE_SECONDS)
+        self.assertEqual(self.lan.count("SUBSCRIBE"), 2, "renewed, and refused: subscribed afresh")
+        self.assertEqual(set(self.gateway.eventing.values()), {"subscribed"})
+        self.event(0, ConnectionStatus="Disconnected", ExternalIPAddress="0.0.0.0")
+        self.router.restore()
+        self.event(1, ConnectionStatus="Connected", ExternalIPAddress="11.22.33.44")
+        self.wait(1)
+        self.assertEqual(self.observer.heard[-1][1].learned, Learned.EVENT, "they come again")
+
+    def test_Q174_found_by_a_read_that_somebody_asked_for(self) -> None:
+        self.begin()
+        self.router.subscriptions.clear()
+        self.router.state.line.address = str(NEW)
+        self.assertEqual(self.successResultOf(self.gateway.external_ip()), NEW)
+        self.wait(EVENT_LATE_SECONDS)
+        self.assertEqual(self.lan.count("SUBSCRIBE"), 2)
+
+    def test_Q174_an_event_a_moment_late_is_none_missed(self) -> None:
+        self.begin()
+        self.router.cut()
+        self.told_by_the_poll()
+        self.wait(EVENT_LATE_SECONDS - 1)
+        self.event(1, ConnectionStatus="Disconnected", ExternalIPAddress="0.0.0.0")
+        self.wait(60)
+        self.assertEqual(self.lan.count("SUBSCRIBE"), 0)
+
+    def test_Q161_old_values_are_told_by_a_subscription_that_lives(self) -> None:
+        self.begin()
+        self.event(1, ConnectionStatus="Connected", ExternalIPAddress="11.22.33.44")
+        self.wait(0.5)
+        self.router.state.line.address = str(NEW)
+        self.wait(60)
+        self.assertEqual((len(self.observer.heard), self.lan.count("SUBSCRIBE")), (1, 0))
+
+    def test_what_was_told_long_before_it_could_be_read_is_told(self) -> None:
+        self.begin()
+        self.event(1, ConnectionStatus="Disconnected", ExternalIPAddress="0.0.0.0")
+        self.wait(15)
+        self.router.cut()
+        self.told_by_the_poll()
+        self.wait(60)
+        self.assertEqual(self.lan.count("SUBSCRIBE"), 0)
+
+    def test_what_is_not_evented_cannot_be_missed(self) -> None:
+        self.open()
+        self.event(0, PortMappingNumberOfEntries="0")
+        self.wait(20)
+        self.lan.asked.clear()
+        self.router.cut()
+        self.told_by_the_poll()
+        self.wait(60)
+        self.assertEqual(self.lan.count("SUBSCRIBE"), 0)
+
+    def test_Q158_without_a_first_event_it_is_in_doubt_as_well(self) -> None:
+        self.open()
+        self.wait(20)
+        self.lan.asked.clear()
+        self.router.cut()
+        self.told_by_the_poll()
+        self.wait(EVENT_LATE_SECONDS)
+        self.assertEqual(self.lan.count("SUBSCRIBE"), 1)
+
+    def test_miniupnpd_never_tells_of_a_drop_and_is_asked_ever_more_seldom(self) -> None:
+        """It is asked at 30, 60 ... seconds, at last once an hour; the renewals of every subscription come on top."""
+        self.begin()
+        asked = []
+        self.patch(RemoteService, "verify_events", lambda remote: asked.append(self.clock.seconds()))
+        for _ in range(3 * 60):
+            self.router.cut()
+            self.wait(30)
+            self.router.restore()
+            self.wait(30)
+        apart = [after - before for before, after in itertools.pairwise(asked)]
+        self.assertGreaterEqual(min(apart), EVENTS_DOUBT_SECONDS)
+        self.assertEqual(apart, sorted(apart))
+        self.assertLessEqual(len(asked), 10, "in three hours")
+
+    def test_Q174_each_loss_that_was_one_is_found_as_soon_as_the_first(self) -> None:
+        self.begin()
+        for number in range(4):
+            self.router.subscriptions.clear()
+            self.router.state.line.address = f"11.22.33.{50 + number}"
+            self.lan.asked.clear()
+            self.told_by_the_poll()
+            self.wait(EVENT_LATE_SECONDS)
+            self.assertEqual(self.lan.count("SUBSCRIBE"), 2, number)
+            self.event(0, ConnectionStatus="Connected", ExternalIPAddress=f"11.22.33.{50 + number}")
+            self.wait(EVENTS_DOUBT_SECONDS)
+
+    def test_lost_while_in_doubt_it_asks_nothing(self) -> None:
+        self.begin()
+        self.router.cut()
+        self.told_by_the_poll()
+        self.gateway.lost("gone")
+        self.lan.asked.clear()
+        self.wait(60)
+        self.assertEqual(self.lan.asked, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class LifeTests(GatewayTestCase):

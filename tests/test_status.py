@@ -53,6 +53,21 @@ class StatusTests(SynchronousTestCase):
         for word in ("Disconnected", "Connecting", "Unconfigured", "Disconnecting", "PendingDisconnect"):
             self.assertFalse(WANStatus(word, ipaddress.IPv4Address("11.0.0.1"), AddressClass.PUBLIC).connected)
 
+    def test_Q174_what_events_told_of_the_same(self):
+        up = WANStatus("Connected", ipaddress.IPv4Address("11.22.33.44"), AddressClass.PUBLIC)
+        down = WANStatus("Disconnected")
+        for status, told, expected in (
+            (up, {"ConnectionStatus": " connected ", "ExternalIPAddress": "11.22.33.44"}, True),
+            (up, {"ConnectionStatus": "Connected", "ExternalIPAddress": "11.22.33.50"}, False),
+            (up, {"ConnectionStatus": "Disconnected"}, False),
+            (up, {}, True),
+            (down, {"ConnectionStatus": "Disconnected", "ExternalIPAddress": "0.0.0.0"}, True),
+            (down, {"ConnectionStatus": "Disconnected", "ExternalIPAddress": "11.22.33.44"}, False),
+            (WANStatus(""), {"ConnectionStatus": "Connected"}, True),
+        ):
+            with self.subTest(told=told, status=status):
+                self.assertEqual(status.agrees(told), expected)
+
     def test_Q151_without_status_the_address_decides(self):
         self.assertTrue(Reading("s", None, "11.22.33.44").status(Learned.READ).connected)
         self.assertFalse(Reading("s", None, "").status(Learned.READ).connected)

@@ -19,6 +19,7 @@ from txigd.igd.connection import Connection
 from txigd.igd.firewall import Firewall
 from txigd.igd.firewall_events import FirewallEvents
 from txigd.igd.former_connections import FormerConnections
+from txigd.igd.line_events import LineEvents
 from txigd.igd.link import TrafficMeter
 from txigd.igd.link_config import LINK_CONFIGS, LinkConfig, read_link_config
 from txigd.igd.mapping import PortMapping
@@ -97,6 +98,7 @@ class Gateway:
         self.firewall = firewall
         self._firewall_events = FirewallEvents(self.pinholes, firewall) if firewall is not None and events else None
         self._observed: dict[RemoteService, Callable[[], None]] = {}
+        self._line_events = LineEvents(clock, self.wan, lambda: self._observed)
         self._last: dict[RemoteService, dict[str, Any]] = {}
         self._recheck: IDelayedCall | None = None
         self._traffic: TrafficMeter | None = None
@@ -347,6 +349,7 @@ class Gateway:
     def _quiet(self) -> None:
         self._settlement.end()
         self._former.end()
+        self._line_events.begin()
         if self._recheck is not None and self._recheck.active():
             self._recheck.cancel()
         observed, self._observed = self._observed, {}
@@ -380,6 +383,7 @@ class Gateway:
         """A service that stays keeps its subscription: the device has begun it anew where that was needed."""
         former, self._observed = self._observed, {}
         self._last.clear()
+        self._line_events.begin()
         for remote in self._own_services() if self._events else ():
             if remote.service.name not in _EVENTED or remote.service.event_url is None:
                 continue
@@ -396,7 +400,11 @@ class Gateway:
 
     def _missed(self, reason: str) -> None:
         """Events were lost; and a gateway that forgot a subscription may have forgotten all else (F04)."""
-        self.verify() if reason == SUBSCRIPTION_LOST else self.wan.hint()
+        if reason == SUBSCRIPTION_LOST:
+            self._line_events.found_lost()
+            self.verify()
+        else:
+            self.wan.hint()
 
     def _subscription(self, remote: RemoteService, state: str) -> None:
         if state in ("refused", "failed"):
@@ -407,6 +415,7 @@ class Gateway:
     def _evented(self, remote: RemoteService, event: Event) -> None:
         """Every event is a hint: the WAN state is read back, and our mappings when the table changed."""
         values = event.values
+        self._line_events.heard(remote, values)
         last = self._last.get(remote, {})
         changed = {name for name, value in values.items() if last.get(name) != value}
         self._last[remote] = {**last, **values}

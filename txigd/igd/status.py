@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+LINE_VARIABLES = ("ConnectionStatus", "ExternalIPAddress")
+"""What a connection service events of the line."""
 
 _CGNAT = ipaddress.IPv4Network("100.64.0.0/10")
 _PRIVATE = tuple(ipaddress.IPv4Network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
@@ -87,6 +90,13 @@ class WANStatus:
 
     def _news(self) -> tuple[object, ...]:
         return (self.connection_status.lower(), self.external_ip, self.service, self.reachable)
+
+    def agrees(self, told: Mapping[str, object]) -> bool:
+        """Whether evented values say the same; what is not among them is not evented, so nothing can be missed."""
+        word, address = map(told.get, LINE_VARIABLES)
+        if word is not None and self.connection_status and str(word).strip().lower() != self.connection_status.lower():
+            return False
+        return address is None or classify(str(address))[0] == self.external_ip
 
     def __str__(self) -> str:
         if self.learned is Learned.NOTHING:

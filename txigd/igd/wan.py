@@ -70,6 +70,7 @@ class WAN:
         self.on_uptime_fell: Callable[[], object] = lambda: None
         self.on_live: Callable[[Connection], object] = lambda connection: None
         self.on_up: Callable[[], object] = lambda: None
+        self.on_news: Callable[[], object] = lambda: None
 
     # -- for everybody ---------------------------------------------------------------------------------------------
     @property
@@ -353,5 +354,7 @@ class WAN:
         old = self.status
         self._told_at.append(self._clock.seconds())
         self._watched.set(status)
+        if not self._opening:
+            self.on_news()
         if status.usable and not old.usable:
             self.on_up()
