@@ -85,9 +85,9 @@ DESCRIPTION_FETCHES_PER_MINUTE: Final = 10  # unpinned; also bounds lxml's name 
 NAMED_RETRY_CEILING_SECONDS: Final = 30.0
 DOUBT_AGAIN_SECONDS: Final = 2.0  # A5: a device in doubt that does not answer is asked once more after this
 BOOT_RETRY_SECONDS: Final = 60.0  # Q052: a gateway's first description after boot may be empty
-# Q052: or without its WAN device. The default router that never was a gateway is read this far apart at most, one that
-# was named or in use as in NAMED_RETRY_CEILING_SECONDS; and none of them while another gateway is in use.
-UNREADY_CEILING_SECONDS: Final = 300.0
+# Q052: or without its WAN device. A default router that never was a gateway, but says that it is one, is read this far
+# apart at most, half as often as the poll reads one that works; what was named or in use: NAMED_RETRY_CEILING_SECONDS.
+UNREADY_CEILING_SECONDS: Final = 60.0
 
 # -- XML ---------------------------------------------------------------------------------------------------------------
 XML_DEPTH: Final = 32  # IGD depth is about 9 (L17)
