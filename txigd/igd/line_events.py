@@ -35,6 +35,7 @@ class LineEvents:
         self._observed = observed
         self._told: dict[RemoteService, dict[str, Any]] = {}
         self._heard_at: dict[RemoteService, float] = {}
+        self._news_at = -math.inf
         self._judging: IDelayedCall | None = None
         self._doubted_at, self._pause = -math.inf, EVENTS_DOUBT_SECONDS
         wan.on_news = self._news
@@ -59,6 +60,7 @@ class LineEvents:
     # -- inside ------------------------------------------------------------------------------------------------------
     def _news(self) -> None:
         """An event may be a moment later than the read."""
+        self._news_at = self._clock.seconds()
         if self._judging is None or not self._judging.active():
             self._judging = self._clock.callLater(EVENT_LATE_SECONDS, self._judge)
 
@@ -68,11 +70,13 @@ class LineEvents:
         remote = next((one for one in self._observed() if one.proxy is live), None)
         if remote is None or remote.eventing != "subscribed" or not status.reachable:
             return
-        if now - self._heard_at.get(remote, -math.inf) <= 2 * EVENT_LATE_SECONDS:
+        if self._heard_at.get(remote, -math.inf) >= self._news_at - EVENT_LATE_SECONDS:
             return  # they come; what is told wrong or not at all is read (Q161)
         if remote in self._told and status.agrees(self._told[remote]):
             return
-        if now - self._doubted_at < self._pause:
+        allowed = self._doubted_at + self._pause
+        if now < allowed:
+            self._judging = self._clock.callLater(allowed - now, self._judge)
             return
         self._doubted_at, self._pause = now, min(2 * self._pause, EVENTS_DOUBT_CEILING_SECONDS)
         _log.debug("no event of {service} told the news: asking whether it still knows us", service=remote.name)
