@@ -885,6 +885,26 @@ class PresenceTests(ControlPointTestCase):
         self.assertEqual(len(self.point.gateways), 1)
         self.stop()
 
+    def test_Q197_on_loopback_another_tree_may_be_sighted_before_the_named_one_is_described(self) -> None:
+        router = MemoryGateway(self.clock, "127.0.0.1")
+        other = MemoryGateway(self.clock, "127.0.0.1", 5001)
+        stranger = MemoryGateway(self.clock, "127.0.0.1", 5002, udn="uuid:other")
+        self.lan.gateways.extend((router, other, stranger))
+        router.faults["*"] = "refuse"
+        self.point = self.make(gateway=str(router.location))
+        self.point.start()
+        self.discovery.alive(other)
+        self.discovery.alive(stranger)
+        self.wait(1)
+        router.faults.clear()
+        self.wait(60)
+        (device,) = self.point.devices
+        self.assertEqual(
+            {str(one.location) for one in device.descriptions}, {str(router.location), str(other.location)}
+        )
+        self.assertEqual(self.fetched(stranger), 0)
+        self.successResultOf(self.point.stop())
+
     def test_Q038_one_device_under_two_locations(self) -> None:
         gateway = self.found()
         twin = MemoryGateway(self.clock, port=6000, udn=self.router.udn)

@@ -268,10 +268,7 @@ class ControlPoint(Pursuit, Service):
             self.callbacks.release(address)
         for device in self.devices:
             self._find_own_address(device, difference.addresses_gained)
-        # what was declined may be the next hop now (F16)
-        for sighting in () if self.discovery is None else self.discovery.presence.sightings:
-            if self._device_at(sighting.location) is None and self.accepts(sighting):
-                self._background(self._describe(sighting.location, sighting))
+        self._reconsider()  # what was declined may be the next hop now (F16)
         self.links_changed()
 
     def _find_own_address(self, device: RemoteDevice, gained: frozenset[IPAddress]) -> None:

@@ -143,6 +143,12 @@ class Devices:
             for change in self.discovery.presence.unreachable(device.location, self.reactor.seconds()):
                 self._sighted(change)
 
+    def _reconsider(self) -> None:
+        """What was declined may be accepted now."""
+        for sighting in () if self.discovery is None else self.discovery.presence.sightings:
+            if self._device_at(sighting.location) is None and self.accepts(sighting):
+                self._background(self._describe(sighting.location, sighting))
+
     def _void(self, location: DeviceURL) -> None:
         """A device that cannot be asked restarted: what is known of it is void, perhaps it is another by now (F20)."""
         device = self._device_at(location)

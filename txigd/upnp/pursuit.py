@@ -131,3 +131,5 @@ class Pursuit(Devices):
         except (ExchangeError, DescriptionError) as error:
             if location == self.named:
                 self.named_failed(error)
+        else:
+            self._reconsider()  # another of its trees may have been sighted before it was known (Q197)
