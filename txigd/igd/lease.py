@@ -191,6 +191,8 @@ class Lease(Standing):
 
     def _add_failed(self, fact: Failed, now: float) -> None:
         self._unsure = True  # F45: it may have been applied; the next step reads before it writes
+        if self._cleared and self.status.state in WORKING:
+            self._say(MappingState.LOST, fact.text)  # we deleted what was there
         self._trouble(fact.text, now)
 
     def _denied(self, fact: Denied, now: float) -> None:

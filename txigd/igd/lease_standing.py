@@ -85,7 +85,7 @@ class Standing:
         self._seen_ours = False  # the last look showed an entry of ours
         self._made = False  # we added one, and did not see it gone
         self._unsure = False  # we may have added one, and had no answer (F45)
-        self._cleared = False  # one of ours that stood in the way was deleted
+        self._cleared = False  # whether one of ours that stood in the way was to be deleted, once before each rest
         self._looked = False  # whether a refused renewal was followed by a look, once before each rest
         self._not_stored = 0  # how often in a row what was added was not there
         self.status = MappingStatus(MappingState.ADDING, self._port)
@@ -93,7 +93,6 @@ class Standing:
     # -- what it comes to ----------------------------------------------------------------------------------------------
     def _settle(self, state: MappingState, left_seconds: int, reason: str, now: float) -> None:
         self._not_stored = 0
-        self._cleared = False
         self._others.works(self._port)
         pause = self._allowance.made(now, left_seconds or self._term.ask_seconds)
         lease = self._term.begin(left_seconds, now, pause=pause)
@@ -198,6 +197,7 @@ class Standing:
 
     def _rest_until(self, until: float) -> None:
         self._phase, self._next_at = Phase.REST, until
+        self._cleared = False  # what was tried in vain may work next time
         self.status = replace(self.status, next_attempt=until)
 
     def _say(self, state: MappingState, reason: str) -> None:
