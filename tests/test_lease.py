@@ -110,13 +110,21 @@ class LeaseTestCase(SynchronousTestCase):
         self.now = 0.0
         self.ports = iter(range(50_000, 60_000))
 
-    def lease(self, on_record=lambda entry: False, former=lambda port: None, kept=0, line_up=lambda: None, **fields):
+    def lease(
+        self,
+        on_record=lambda entry: False,
+        former=lambda port: None,
+        kept=0,
+        line_up=lambda: None,
+        spread=0.0,
+        **fields,
+    ):
         wanted = PortMapping("TCP", 80, **{"description": "web", **fields})
         return Lease(
             wanted,
             client=US,
             host_id=HOST,
-            spread=lambda: 0.0,
+            spread=lambda: spread,
             other_port=lambda: next(self.ports),
             on_record=on_record,
             former=former,

@@ -97,3 +97,122 @@ class ClearingTests(RefusedCase):
             if self.deletes():
                 states.add(lease.status.state)
         self.assertEqual(states, {MappingState.LOST})
+
+
+class RenewalTests(RefusedCase):
+    """What stands works until its lease ends, whatever its renewal was answered."""
+
+    def renewals(self, code, times=1000):
+        """The next so many adds are refused."""
+        left = [code] * times
+
+        def instead(command):
+            return Denied(left.pop(), "refused") if isinstance(command, Add) and left else None
+
+        self.instead = instead
+        self.router.log.clear()
+
+    def test_F46_one_refusal_of_a_renewal_leaves_no_gap(self):
+        for code in (0, 501, 606, 728, -911):
+            for granted in (20, 60, 300, 3600):
+                with self.subTest(code=code, granted=granted):
+                    self.setUp()
+                    self.router.grants = granted
+                    lease = self.lease()
+                    self.run_to_rest(lease)
+                    self.renewals(code, 1)
+                    states = set()
+                    for _ in range(2 * granted):
+                        self.assertEqual(self.gap(lease, 1), 0)
+                        states.add(lease.status.state)
+                    self.assertEqual(states, {MappingState.ACTIVE})
+                    self.assertEqual(lease.status.reason, "")
+
+    def test_F46_it_is_active_until_its_lease_ends_and_says_why_it_will_not_be(self):
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.renewals(606)
+        self.pass_time(lease, 1810)
+        self.assertState(lease, MappingState.ACTIVE)
+        self.assertIn("606", lease.status.reason)
+        self.assertGreater(lease.status.next_attempt, self.now)
+        self.pass_time(lease, 3580 - self.now)
+        self.assertState(lease, MappingState.ACTIVE)
+        self.pass_time(lease, 40)
+        self.assertState(lease, MappingState.REFUSED)
+        self.assertLess(len(self.router.adds()), 25)
+
+    def test_F35_so_it_is_where_nothing_can_be_read(self):
+        self.router.readable = False
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.renewals(606)
+        self.pass_time(lease, 3580)
+        self.assertState(lease, MappingState.UNVERIFIED)
+        self.pass_time(lease, 40)
+        self.assertState(lease, MappingState.REFUSED)
+
+    def test_F35_after_a_restart_of_the_gateway_nothing_is_taken_to_be_there_that_nobody_saw(self):
+        self.router.readable = False
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.renewals(606)
+        lease.gateway_restarted(self.now)
+        self.run_to_rest(lease)
+        self.assertState(lease, MappingState.REFUSED)
+
+    def test_Q141_what_leads_elsewhere_does_not_work_however_long_it_lasts(self):
+        lease = self.lease(on_record=lambda entry: True)
+        self.run_to_rest(lease)
+        self.router.put(80, str(US), 81, OURS, self.now, 3600)
+        self.renewals(606)
+        self.pass_time(lease, 61)
+        self.assertState(lease, MappingState.REFUSED)
+
+    def test_Q121_nor_does_what_we_deleted_ourselves(self):
+        self.router.extends = False
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.instead = lambda command: Denied(728, "full") if isinstance(command, Add) and self.deletes() else None
+        self.pass_time(lease, 1801)
+        self.assertEqual(len(self.deletes()), 1)
+        self.assertState(lease, MappingState.REFUSED)
+
+    def test_Q121_what_we_may_not_delete_stands_until_its_lease_ends(self):
+        self.router.extends = False
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.instead = lambda command: Denied(606, "not authorized") if isinstance(command, Delete) else None
+        self.pass_time(lease, 3500)
+        self.assertState(lease, MappingState.ACTIVE)
+        self.assertLess(len(self.deletes()), 6)
+        self.pass_time(lease, 200)
+        self.assertState(lease, MappingState.ACTIVE)
+        self.assertEqual(lease.status.reason, "")
+
+    def test_F37_a_renewal_that_501_refused_is_tried_again_when_the_line_is_up(self):
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.renewals(501)
+        self.pass_time(lease, 2400)
+        self.assertState(lease, MappingState.ACTIVE)
+        self.renewals(501, 0)
+        lease.line_came_up(self.now)
+        self.run_to_rest(lease)
+        self.assertEqual(len(self.router.adds()), 1)
+        self.router.log.clear()
+        lease.line_came_up(self.now)
+        self.run_to_rest(lease)
+        self.assertEqual(self.router.log, [], "what works is left alone")
+
+    def test_D6_refusals_of_many_at_once_are_not_tried_again_at_once(self):
+        """All mappings of a house are refused in the same second; their next tries are spread."""
+        for code in (606, 718, 728):
+            rests = set()
+            for spread in (-1.0, -0.5, 0.0, 0.5, 1.0):
+                self.setUp()
+                self.router.deny["always"] = code
+                lease = self.lease(spread=spread)
+                rests.add(self.run_to_rest(lease).until)
+            self.assertEqual(len(rests), 5)
+            self.assertEqual((min(rests), max(rests)), (RETRY_CEILING_SECONDS * 0.9, RETRY_CEILING_SECONDS * 1.1))

@@ -96,6 +96,8 @@ class Lease(Standing):
     def gateway_restarted(self, now: float) -> None:
         """The gateway forgot everything: check, and judge its abilities afresh."""
         self._readable = True
+        self._shown = None
+        self._barred = False
         self._others.forget()
         self._allowance.excuse()
         self._term.restart()
@@ -103,7 +105,7 @@ class Lease(Standing):
 
     def line_came_up(self, now: float) -> None:
         """The gateway's line is up again: what it refused for a while is tried at once (F37)."""
-        if self._passing and self.status.state in (MappingState.REFUSED, MappingState.ADDING):
+        if self._passing and self.status.state in (MappingState.REFUSED, MappingState.ADDING, *WORKING):
             self._term.failures = 0
             self.recheck(now)
 
@@ -142,6 +144,7 @@ class Lease(Standing):
     # -- reading --------------------------------------------------------------------------------------------------
     def _check_found(self, fact: Found, now: float) -> None:
         self._readable = True  # whatever it answered once, perhaps a page for people
+        self._shown = fact.entry
         self._seen_ours = self._whose.ours(fact.entry, made=self._made)
         self._whose.read(fact.entry if self._seen_ours else None, now)
         if not self._seen_ours:
@@ -170,11 +173,13 @@ class Lease(Standing):
 
     def _check_missing(self, fact: Missing, now: float) -> None:
         self._readable = True
+        self._shown = None
         self._whose.read(None, now)
         self._gone(now)
 
     def _unreadable(self, fact: Unreadable, now: float) -> None:
         # Q116: some say "no such entry" in a way that nobody can read; whether they show one is seen when there is one
+        self._shown = None
         self._whose.read(None, now)
         if fact.passing and self.status.state is MappingState.UNVERIFIED and not self._term.due(now):
             self._rest_until(self._term.look_at(now))
@@ -191,7 +196,7 @@ class Lease(Standing):
 
     def _add_failed(self, fact: Failed, now: float) -> None:
         self._unsure = True  # F45: it may have been applied; the next step reads before it writes
-        if self._cleared and self.status.state in WORKING:
+        if self._cleared and not self._barred and self.status.state in WORKING:
             self._say(MappingState.LOST, fact.text)  # we deleted what was there
         self._trouble(fact.text, now)
 
@@ -295,6 +300,7 @@ class Lease(Standing):
         self._phase = Phase.ADD
 
     def _clear_denied(self, fact: Denied, now: float) -> None:
+        self._barred = True
         if not self._occupied(now):
             self._refused(f"error {fact.code} {fact.text}".strip(), now)
 

@@ -16,10 +16,10 @@ from txigd.igd.lease_facts import WORKING, MappingState, MappingStatus
 from txigd.igd.lease_farewell import Farewell
 from txigd.igd.lease_term import Term
 from txigd.igd.looks import Turn
-from txigd.igd.mapping import PortMapping
+from txigd.igd.mapping import PortMapping, PortMappingEntry
 from txigd.igd.other_ports import OtherPorts
 from txigd.igd.ownership import FormerOnRecord, OnRecord, Ownership
-from txigd.limits import PICKS, RETRY_CEILING_SECONDS, VERIFY_SECONDS
+from txigd.limits import PICKS, VERIFY_SECONDS
 
 
 class Phase(enum.Enum):
@@ -82,10 +82,12 @@ class Standing:
         self._next_at = 0.0
         self._farewell: Farewell | None = None
         self._readable = True  # the gateway shows entries, as far as is known
+        self._shown: PortMappingEntry | None = None  # what the last look showed, whosever it is
         self._seen_ours = False  # the last look showed an entry of ours
         self._made = False  # we added one, and did not see it gone
         self._unsure = False  # we may have added one, and had no answer (F45)
         self._cleared = False  # whether one of ours that stood in the way was to be deleted, once before each rest
+        self._barred = False  # that is not ours to delete from here: it was asked, and not again (F14)
         self._looked = False  # whether a refused renewal was followed by a look, once before each rest
         self._not_stored = 0  # how often in a row what was added was not there
         self.status = MappingStatus(MappingState.ADDING, self._port)
@@ -94,6 +96,7 @@ class Standing:
     def _settle(self, state: MappingState, left_seconds: int, reason: str, now: float) -> None:
         self._not_stored = 0
         self._others.works(self._port)
+        self._passing = self._barred = False
         pause = self._allowance.made(now, left_seconds or self._term.ask_seconds)
         lease = self._term.begin(left_seconds, now, pause=pause)
         if pause:
@@ -117,12 +120,26 @@ class Standing:
     def _refused(
         self, reason: str, now: float, *, passing: bool = False, state: MappingState = MappingState.REFUSED
     ) -> None:
-        """Tried again later; ``passing`` where that may help in a moment (F37)."""
+        """Tried again later; ``passing`` where that may help in a moment (F37).
+
+        A renewal that is refused takes nothing away: what stands works until its lease ends.
+        """
         self._passing = passing
         if self._others.home and not (self._seen_ours or self._made or self._unsure):
             self._port = self._others.home
+        if self._stands(now):
+            self.status = replace(self.status, reason=reason)
+            self._rest(self._term.retry(now) if passing else self._term.long_retry(now), now)
+            return
         self._say(state, reason)
-        self._rest(self._term.pause() if passing else RETRY_CEILING_SECONDS, now)
+        self._rest(self._term.pause() if passing else self._term.long_pause(), now)
+
+    def _stands(self, now: float) -> bool:
+        """Whether what we made works yet: it was just seen, or nothing speaks against it where nothing is shown."""
+        deleted = self._cleared and not self._barred
+        if self.status.state not in WORKING or not self._made or deleted or not self._term.lives(now):
+            return False
+        return not self._readable or (self._seen_ours and self._shown is not None and self._whose.right(self._shown))
 
     def _gone(self, now: float) -> None:
         """What was there is not: added again, but not at once for ever where it never lasts."""
@@ -162,7 +179,7 @@ class Standing:
         if self.wanted.any_port:
             self._port = self._others.home = self.wanted.wanted_port
         self._say(MappingState.CONFLICT, reason)
-        self._rest(RETRY_CEILING_SECONDS, now)
+        self._rest(self._term.long_pause(), now)
 
     def _occupied(self, now: float) -> bool:
         """Whether our entry of a former address stands in the way; if so, its end is waited for (F14)."""
@@ -197,7 +214,7 @@ class Standing:
 
     def _rest_until(self, until: float) -> None:
         self._phase, self._next_at = Phase.REST, until
-        self._cleared = False  # what was tried in vain may work next time
+        self._cleared = self._barred  # what was tried in vain may work next time
         self.status = replace(self.status, next_attempt=until)
 
     def _say(self, state: MappingState, reason: str) -> None:

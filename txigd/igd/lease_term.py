@@ -5,6 +5,7 @@ Sources: IGD:2 WANIPConnection section 2.5, quirks Q117, Q118, Q121, faults F33,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from txigd.igd.lifespan import Lifespan
@@ -149,11 +150,26 @@ class Term:
 
     def retry(self, now: float) -> float:
         """The same, but while it lives, several tries before it runs out, however often it failed (F46)."""
-        seconds = self.pause()
-        if self._ends_at is not None and now < self._ends_at:
-            seconds = min(seconds, max(RETRY_FIRST_SECONDS, (self._ends_at - now) / TRIES_BEFORE_THE_END))
-        return seconds
+        return min(self.pause(), max(RETRY_FIRST_SECONDS, self._part_of_the_rest(now)))
+
+    def long_pause(self) -> float:
+        """Seconds until the next try after what will not pass in a moment."""
+        return RETRY_CEILING_SECONDS * (1 + RENEW_JITTER * self._spread())
+
+    def long_retry(self, now: float) -> float:
+        """The same, but while it lives, several tries before it runs out (F46), no closer than renewals (D6)."""
+        return min(self.long_pause(), max(RENEW_FLOOR_SECONDS, self._part_of_the_rest(now)))
+
+    def _part_of_the_rest(self, now: float) -> float:
+        """Seconds until the next try at the latest, while it lives; endless where nothing runs out."""
+        if self._ends_at is None or now >= self._ends_at:
+            return math.inf
+        return (self._ends_at - now) / TRIES_BEFORE_THE_END * (1 + RENEW_JITTER * self._spread())
+
+    def lives(self, now: float) -> bool:
+        """Whether what was there has not run out."""
+        return self._ends_at is None or now < self._ends_at
 
     def bears(self, now: float) -> bool:
         """Whether what was there lives, for all that is known: a lost packet is no news (F46)."""
-        return self.failures <= FAILURES_BORNE and (self._ends_at is None or now < self._ends_at)
+        return self.failures <= FAILURES_BORNE and self.lives(now)
