@@ -216,3 +216,55 @@ class RenewalTests(RefusedCase):
                 rests.add(self.run_to_rest(lease).until)
             self.assertEqual(len(rests), 5)
             self.assertEqual((min(rests), max(rests)), (RETRY_CEILING_SECONDS * 0.9, RETRY_CEILING_SECONDS * 1.1))
+
+
+class LongerLeaseTests(RefusedCase):
+    """402 may be about the lease (Q118), or mean that the table is full (Q125)."""
+
+    def denied(self, refuses):
+        self.instead = lambda command: (
+            Denied(402, "Invalid Args") if isinstance(command, Add) and refuses(command.lease_seconds) else None
+        )
+
+    def asked(self):
+        return [add.lease_seconds for add in self.router.adds()]
+
+    def test_Q125_F53_a_table_that_was_full_leaves_no_longer_lease_behind(self):
+        for full_for in (10, 310, 910, 1210):
+            with self.subTest(full_for=full_for):
+                self.setUp()
+                self.denied(lambda seconds, until=full_for: self.now < until)
+                lease = self.lease()
+                self.pass_time(lease, full_for + RETRY_CEILING_SECONDS * 1.2 + 1900)
+                self.assertState(lease, MappingState.ACTIVE)
+                self.assertEqual(self.asked()[-1], 3600)
+                self.assertLessEqual(self.router.expiry[80] - self.now, 3600)
+                self.assertEqual((self.deletes(), lease.losses), ([], 0))
+
+    def test_Q125_nor_does_one_refusal_on_the_way(self):
+        self.denied(lambda seconds: len(self.router.adds()) < 1)
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.assertEqual(self.asked(), [3600, 0])
+        self.assertEqual(self.gap(lease, 4000), 0)
+        self.assertEqual(self.asked(), [3600, 0, 3600, 3600])
+        self.assertEqual(lease.status.lease_seconds, 3600)
+
+    def test_Q118_what_is_about_the_lease_is_asked_once_more(self):
+        for taken in (0, 604_800):
+            with self.subTest(taken=taken):
+                self.setUp()
+                self.denied(lambda seconds, taken=taken: seconds != taken)
+                lease = self.lease()
+                self.pass_time(lease, 7 * DAY_SECONDS)
+                self.assertEqual(self.asked().count(3600), 2)
+                self.assertEqual(lease.status.lease_seconds, taken)
+                self.assertLess(len(self.router.adds()), 20)
+                self.assertEqual((self.deletes(), lease.losses), ([], 0))
+
+    def test_Q118_Q125_it_is_found_although_the_table_was_full_at_first(self):
+        self.denied(lambda seconds: self.now < 1000 or seconds != 604_800)
+        lease = self.lease()
+        self.pass_time(lease, 1000 + 3 * RETRY_CEILING_SECONDS * 1.2)
+        self.assertState(lease, MappingState.ACTIVE)
+        self.assertEqual(lease.status.lease_seconds, 604_800)

@@ -58,7 +58,7 @@ class Lease(Standing):
         if self._phase in (Phase.CHECK, Phase.CONFIRM):
             return Read(self._port)
         if self._phase is Phase.ADD:
-            return Add(self._port, self._term.ask_seconds)
+            return Add(self._port, self._term.ask(now))
         if self._phase is Phase.RESERVE:
             return Reserve(self.wanted.wanted_port, self._term.ask_seconds)
         if self._phase is Phase.SEEK:

@@ -45,6 +45,9 @@ class Term:
         self._spread = spread
         self._turn = turn
         self._refused: set[int] = set()
+        self._exhausted = False  # all were refused: one at a time from now on
+        self._on_trial = False  # the lease in use is longer than wanted, and 402 may have meant a full table (Q125)
+        self._tried = False  # the wanted one was refused again where our own entry stood: it is the lease
         self.granted_seconds = 0
         self.failures = 0
         self._lifespan = Lifespan()
@@ -54,7 +57,8 @@ class Term:
 
     # -- what to ask for ---------------------------------------------------------------------------------------------
     def step(self, code: int, described: int | None = None) -> bool:
-        """Q117, Q118: finite -> permanent -> a week -> an hour; each tried once per life of the gateway.
+        """Q117, Q118: finite -> permanent -> a week -> an hour; each tried once, and where all are refused, one at each
+        later try, since that need not be about the lease (Q125).
 
         :param code: what the lease was refused with, 725 or 402.
         :param described: a lease that the gateway's own description allows, which goes before all of these.
@@ -64,13 +68,33 @@ class Term:
         for seconds in (0,) if code == 725 else (described, 0, LEASE_CEILING_SECONDS, LEASE_SECONDS):
             if seconds is not None and seconds not in self._refused:
                 self.ask_seconds = seconds
-                return True
+                longer = not seconds or seconds > self._wanted_seconds
+                self._on_trial = code == 402 and described is None and bool(self._wanted_seconds) and longer
+                return not self._exhausted
+        self._exhausted = True
+        self._from_the_top()
         return False
+
+    def ask(self, now: float) -> int:
+        """The lease to ask for now.
+
+        One that is longer than wanted, so that more would be left behind by a crash, is only kept if the wanted one is
+        refused once more while our own entry stands: then it was not the table that was full.
+        """
+        if self._on_trial and not self._tried and self.due(now):
+            self._tried = True
+            self.ask_seconds = self._wanted_seconds
+        return self.ask_seconds
+
+    def _from_the_top(self) -> None:
+        self._refused.clear()
+        self._on_trial = self._tried = False
+        self.ask_seconds = self._wanted_seconds
 
     def restart(self) -> None:
         """Another life of the gateway."""
-        self._refused.clear()
-        self.ask_seconds = self._wanted_seconds
+        self._from_the_top()
+        self._exhausted = False
         self.failures = 0
         self._lifespan.forget()
 
@@ -86,6 +110,11 @@ class Term:
         self._lifespan.begin(now)
         # some show more than they were asked for, and do not mean it
         believed = min(lease, self.ask_seconds) if self.ask_seconds else lease
+        self._exhausted = False
+        if self.ask_seconds == self._wanted_seconds:
+            self._from_the_top()
+        elif self._on_trial and not self._tried:
+            believed = min(believed or self._wanted_seconds, self._wanted_seconds)
         wait = believed * (RENEW_FRACTION + RENEW_JITTER * self._spread()) if believed else DAY_SECONDS / 2
         self._not_before = now + max(RENEW_FLOOR_SECONDS, pause)
         self._renew_at = max(now + min(wait, self._lifespan.seconds or wait), self._not_before)
@@ -127,7 +156,8 @@ class Term:
 
     def fresh(self, left_seconds: int) -> bool:
         """Whether it was renewed just now: compared with what the gateway granted, which may always shorten it."""
-        return self._renew_at is None or left_seconds > self.granted_seconds * _FRESH
+        granted = min(self.granted_seconds, self.ask_seconds) if self.ask_seconds else self.granted_seconds
+        return self._renew_at is None or left_seconds > granted * _FRESH
 
     # -- calls and their failures --------------------------------------------------------------------------------------
     def look_by(self, now: float) -> float:
