@@ -203,6 +203,10 @@ WAITERS: Final = 1024
 MAPPINGS: Final = 16  # wanted at once unless the caller raises it (D6)
 HELD_GENERATIONS: Final = 2  # all that may be wanted at once leave while as many others take their places (F54)
 RECHECK_SECONDS: Final = 1.0  # after the table changed: one read-back for a burst of changes
+# D6, F30: looks because of table events that are not paced. Our own mappings, when all are added, take a few; after
+# these, one in TABLE_LOOK_SECONDS: a neighbour's program that never rests makes our reads three times as many at most.
+TABLE_LOOKS_AT_ONCE: Final = 6
+TABLE_LOOK_SECONDS: Final = 30.0
 DAY_SECONDS: Final = 86_400.0
 LEASE_SECONDS: Final = 3600  # bounds what a SIGKILL leaves behind to an hour
 LEASE_CEILING_SECONDS: Final = 604_800  # IGD:2 section 2.5: one week

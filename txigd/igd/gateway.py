@@ -22,6 +22,7 @@ from txigd.igd.former_connections import FormerConnections
 from txigd.igd.line_events import LineEvents
 from txigd.igd.link import TrafficMeter
 from txigd.igd.link_config import LINK_CONFIGS, LinkConfig, read_link_config
+from txigd.igd.looks import Pace
 from txigd.igd.mapping import PortMapping
 from txigd.igd.mappings import Mappings
 from txigd.igd.pinhole_books import settle
@@ -30,7 +31,7 @@ from txigd.igd.services import TypedService, typed
 from txigd.igd.settlement import Settlement
 from txigd.igd.status import default_index
 from txigd.igd.wan import WAN
-from txigd.limits import ANSWER_SECONDS, FAREWELL_SECONDS, RECHECK_SECONDS
+from txigd.limits import ANSWER_SECONDS, FAREWELL_SECONDS
 from txigd.upnp.control.action import ServiceProxy
 from txigd.upnp.description.device import Description, Service
 from txigd.upnp.eventing.subscription_facts import SUBSCRIPTION_LOST
@@ -101,6 +102,7 @@ class Gateway:
         self._line_events = LineEvents(clock, self.wan, lambda: self._observed)
         self._last: dict[RemoteService, dict[str, Any]] = {}
         self._recheck: IDelayedCall | None = None
+        self._pace = Pace()
         self._traffic: TrafficMeter | None = None
         self._settlement = Settlement(clock, self._books, self._wanted, host_id=host_id)
         self._former = FormerConnections(clock, self._books, host_id=host_id, on_look=self._look_at_table)
@@ -430,7 +432,11 @@ class Gateway:
             and changed.intersection(_TABLE_VARIABLES)
             and (self._recheck is None or not self._recheck.active())
         ):
-            self._recheck = self._clock.callLater(RECHECK_SECONDS, self._look_at_table)
+            self._recheck = self._clock.callLater(self._pace.wait(self._clock.seconds()), self._table_changed)
+
+    def _table_changed(self) -> None:
+        for mappings in self.mapping_sets:
+            mappings.table_changed()
 
     def _look_at_table(self) -> None:
         for mappings in self.mapping_sets:

@@ -98,7 +98,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         self._waiting = wait_for is not None
         self._running: Deferred[None] | None = None
         self._sleep: Deferred[None] | None = None
-        self._doubted = False
+        self._doubts: set[Callable[[float], object]] = set()  # how the machine is to be told again after this command
         self._gone: list[Deferred[None]] = []
         if wait_for is not None:
             wait_for.addBoth(self._let_go)
@@ -238,9 +238,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
     def recheck(self) -> None:
         """Look soon whether it is still there."""
         if self._lease is not None:
-            self._doubted = True
-            self._lease.recheck(self._clock.seconds())
-            self._wake()
+            self._doubt(self._lease.recheck)
 
     def abandon(self) -> None:
         """Stop at once, whatever is under way."""
@@ -256,6 +254,12 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         self._running.cancel()
         self._running = None
         self._lease.learn(Failed(reason), self._clock.seconds())
+
+    def _doubt(self, tell: Callable[[float], object]) -> None:
+        """Tell the machine of what happened, now and once more after the command under way, if there is one."""
+        self._doubts.add(tell)
+        tell(self._clock.seconds())
+        self._wake()
 
     def _let_go(self, result: object) -> None:
         """What had to end first has ended."""
@@ -285,10 +289,10 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
             if isinstance(command, Rest):
                 await self._rest(max(0.0, command.until - self._clock.seconds()))
             else:
-                self._doubted = False
+                self._doubts.clear()
                 await self._step(place, lease, command)
-                if self._doubted:  # what was under way may have been answered before that
-                    lease.recheck(self._clock.seconds())
+                for tell in self._doubts:  # what was under way may have been answered before that
+                    tell(self._clock.seconds())
         self._finish()
 
     async def _farewell(self, place: PlaceT, lease: LeaseT) -> None:

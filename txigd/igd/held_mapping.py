@@ -68,6 +68,11 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
         """The external port in use, 0 while there is none."""
         return self.status.external_port if self.status.state in WORKING else 0
 
+    def table_changed(self) -> None:
+        """An event told of a change in the gateway's table, ours or anybody's."""
+        if self._lease is not None:
+            self._doubt(self._lease.table_changed)
+
     def line_came_up(self) -> None:
         """The gateway's line is up again, with an address."""
         if self._lease is not None:

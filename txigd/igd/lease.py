@@ -93,6 +93,16 @@ class Lease(Standing):
             self._phase = self._first
             self._next_at = now
 
+    def table_changed(self, now: float) -> None:
+        """An event told of a change, anybody's: looked at where a look writes nothing, or only what became possible.
+
+        What was refused, cannot be read or is to be renewed waits for its time: events know no back-off (D6, F30).
+        """
+        works = self.status.state in WORKING and self._readable and not self._term.due(now)
+        taken = self.status.state is MappingState.CONFLICT and self._shown is not None and not self._seen_ours
+        if works or taken:
+            self.recheck(now)
+
     def gateway_restarted(self, now: float) -> None:
         """The gateway forgot everything: check, and judge its abilities afresh."""
         self._readable = True

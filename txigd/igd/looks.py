@@ -1,4 +1,4 @@
-"""When what is held is looked at: each in a turn of its own, and all at once after a loss. Pure.
+"""When what is held is looked at: each in a turn of its own, all at once after a loss, or because of an event. Pure.
 
 A table that was flushed is found out by whoever looks first, so the turns are spread over the period. An entry that a
 gateway drops again and again is lost by itself: the others are soon left alone (threat D6). Sources: faults F02, F34.
@@ -14,6 +14,9 @@ from txigd.limits import (
     LOSS_PAUSE_CEILING_SECONDS,
     LOSS_PAUSE_SECONDS,
     LOSS_ROUND_SECONDS,
+    RECHECK_SECONDS,
+    TABLE_LOOK_SECONDS,
+    TABLE_LOOKS_AT_ONCE,
     VERIFY_SECONDS,
 )
 
@@ -75,6 +78,19 @@ class Looks:
         if found * 2 < self._others:
             pause = min(max(pause * 2, LOSS_PAUSE_SECONDS), LOSS_PAUSE_CEILING_SECONDS)
             self._pauses[cause] = (self._round_ends + pause, pause)
+
+
+class Pace:
+    """When to look because the gateway evented a change of its table: soon after a rest, now and then in a storm."""
+
+    def __init__(self) -> None:
+        self._paid = float("-inf")  # when the looks so far will have had TABLE_LOOK_SECONDS each
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next look, which is counted."""
+        at = max(now + RECHECK_SECONDS, self._paid - (TABLE_LOOKS_AT_ONCE - 1) * TABLE_LOOK_SECONDS)
+        self._paid = max(self._paid, at) + TABLE_LOOK_SECONDS
+        return at - now
 
 
 def _next(offset: float, now: float) -> float:

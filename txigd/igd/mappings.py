@@ -51,6 +51,12 @@ class Mappings(HeldSet[PortMapping, HeldMapping, Connection]):
             self.part("another connection took over")
         super().attach(place, restarted=restarted)
 
+    def table_changed(self) -> None:
+        """An event told of a change in the gateway's table, ours or anybody's: look at what may be gone."""
+        self._looks.all_looked(self._clock.seconds())
+        for held in self:
+            held.table_changed()
+
     def line_came_up(self) -> None:
         """The gateway's line is up again, with an address: what it refused because of that is tried at once."""
         for held in self:
