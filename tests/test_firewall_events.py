@@ -18,6 +18,7 @@ from txigd.igd.firewall_events import FirewallEvents
 from txigd.igd.lease_facts import MappingState
 from txigd.igd.pinhole import Pinhole
 from txigd.igd.pinholes import Pinholes
+from txigd.limits import SCPD_VARIABLES
 from txigd.testing import SimulatedGateway
 from txigd.upnp.control import soap
 from txigd.upnp.http import Exchange
@@ -124,6 +125,13 @@ class EventsTests(SynchronousTestCase):
         self.heard.tell(**OPEN)
         self.heard.tell(initial=True, **OPEN)
         self.assertEqual(self.lan.asked, [])
+
+    def test_D6_names_without_end_are_not_kept(self) -> None:
+        self.pinholes.hold(WEB)
+        self.open()
+        for number in range(SCPD_VARIABLES + 1):
+            self.heard.tell(**{f"X_{number}": "1"})
+        self.assertEqual(len(self.events._last), SCPD_VARIABLES)
 
     def test_events_that_were_lost_are_made_up_for(self) -> None:
         self.pinholes.hold(WEB)

@@ -7,10 +7,18 @@ from dataclasses import replace
 from twisted.internet.defer import Deferred
 
 from tests.test_gateway import GatewayTestCase
+from txigd.igd.last_told import LastTold
 from txigd.igd.lease_facts import Fact, MappingState
 from txigd.igd.looks import Pace
 from txigd.igd.mapping import PortMapping
-from txigd.limits import RECHECK_SECONDS, RETRY_CEILING_SECONDS, TABLE_LOOK_SECONDS, TABLE_LOOKS_AT_ONCE, VERIFY_SECONDS
+from txigd.limits import (
+    RECHECK_SECONDS,
+    RETRY_CEILING_SECONDS,
+    SCPD_VARIABLES,
+    TABLE_LOOK_SECONDS,
+    TABLE_LOOKS_AT_ONCE,
+    VERIFY_SECONDS,
+)
 
 MINUTES = 10
 MANY = 16
@@ -167,3 +175,28 @@ class PaceTests(GatewayTestCase):
         self.assertEqual(looks[:TABLE_LOOKS_AT_ONCE], [RECHECK_SECONDS * (n + 1) for n in range(TABLE_LOOKS_AT_ONCE)])
         self.assertLessEqual(len(looks), STORM + 1)
         self.assertEqual(pace.wait(now + TABLE_LOOK_SECONDS * TABLE_LOOKS_AT_ONCE), RECHECK_SECONDS)
+
+
+class LastToldTests(GatewayTestCase):
+    def test_news_is_what_differs(self) -> None:
+        last = LastTold()
+        self.assertEqual(last.take({"a": 1, "b": None}), {"a", "b"})
+        self.assertEqual(last.take({"a": 2, "b": None}), {"a"})
+        self.assertEqual(last.take({"a": 2}), set())
+        last.forget()
+        self.assertEqual(last.take({"a": 2}), {"a"})
+
+    def test_D6_names_without_end_are_not_kept(self) -> None:
+        last = LastTold()
+        for number in range(3 * SCPD_VARIABLES):
+            last.take({"SystemUpdateID": "1", f"X_{number}": "1"})
+        self.assertEqual(len(last), SCPD_VARIABLES)
+        self.assertEqual(last.take({"SystemUpdateID": "1"}), set(), "what is told again and again stays")
+
+    def test_D6_nor_by_a_gateway(self) -> None:
+        self.open()
+        self.initial()
+        for seq in range(1, 20):
+            self.event(seq, **{f"X{seq}_{number}": "1" for number in range(100)})
+            self.clock.pump([0.5, 0.6])
+        self.assertLessEqual(max(len(last) for last in self.gateway._last.values()), SCPD_VARIABLES)

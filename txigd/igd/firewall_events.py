@@ -7,13 +7,13 @@ Sources: WANIPv6FirewallControl:1 (FirewallEnabled, InboundPinholeAllowed), quir
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from zope.interface import implementer
 
 from txigd import log
 from txigd.errors import InvalidArgument, Stopped
 from txigd.igd.firewall import Firewall
+from txigd.igd.last_told import LastTold
 from txigd.igd.pinholes import Pinholes
 from txigd.interfaces import IMappingObserver
 from txigd.upnp.remote_service import RemoteService
@@ -36,7 +36,7 @@ class FirewallEvents:
         self._wanted = False
         self._remote: RemoteService | None = None
         self._forget: Callable[[], None] = _nothing
-        self._last: dict[str, Any] = {}
+        self._last = LastTold()
         self.join(pinholes)
 
     @property
@@ -78,7 +78,7 @@ class FirewallEvents:
             return
         forget, self._forget = self._forget, _nothing
         self._remote = None
-        self._last.clear()
+        self._last.forget()
         forget()
         if remote is None:
             return
@@ -92,8 +92,8 @@ class FirewallEvents:
 
     def _evented(self, event: Event) -> None:
         """The first event tells how it is, which each pinhole has asked for; any other one a change."""
-        before, self._last = self._last, {**self._last, **event.values}
-        if before and before != self._last:
+        first = not self._last
+        if self._last.take(event.values) and not first:
             self._recheck()
 
     def _recheck(self) -> None:

@@ -19,6 +19,7 @@ from txigd.igd.connection import Connection
 from txigd.igd.firewall import Firewall
 from txigd.igd.firewall_events import FirewallEvents
 from txigd.igd.former_connections import FormerConnections
+from txigd.igd.last_told import LastTold
 from txigd.igd.line_events import LineEvents
 from txigd.igd.link import TrafficMeter
 from txigd.igd.link_config import LINK_CONFIGS, LinkConfig, read_link_config
@@ -100,7 +101,7 @@ class Gateway:
         self._firewall_events = FirewallEvents(self.pinholes, firewall) if firewall is not None and events else None
         self._observed: dict[RemoteService, Callable[[], None]] = {}
         self._line_events = LineEvents(clock, self.wan, lambda: self._observed)
-        self._last: dict[RemoteService, dict[str, Any]] = {}
+        self._last: dict[RemoteService, LastTold] = {}
         self._recheck: IDelayedCall | None = None
         self._pace = Pace()
         self._traffic: TrafficMeter | None = None
@@ -418,9 +419,7 @@ class Gateway:
         """Every event is a hint: the WAN state is read back, and our mappings when the table changed."""
         values = event.values
         self._line_events.heard(remote, values)
-        last = self._last.get(remote, {})
-        changed = {name for name, value in values.items() if last.get(name) != value}
-        self._last[remote] = {**last, **values}
+        changed = self._last.setdefault(remote, LastTold()).take(values)
         if self._traffic is not None and "PhysicalLinkStatus" in changed:
             self._traffic.link_changed()
         if values.keys() - set(_TABLE_VARIABLES):
