@@ -31,6 +31,7 @@ from txigd.interfaces import IMappingObserver, IWANObserver
 from txigd.limits import (
     CALLBACK_CONNECTIONS_PER_PEER,
     DAY_SECONDS,
+    HIDDEN_RETRY_SECONDS,
     POLL_SECONDS,
     RETRY_CEILING_SECONDS,
     SIGHTINGS,
@@ -264,11 +265,22 @@ class FakeDeviceTests(ControlPointTestCase):
         held = self.held()
         self.assertEqual(held.status.state, MappingState.REFUSED)
         self.assertIn("501", held.status.reason)
-        self.wait(600, 1)
-        self.assertLess(self.lan.count("AddPortMapping"), 20)
+        self.assertIn("double_nat", held.status.reason)
+        self.assertEqual(self.lan.count("AddPortMapping"), 1)
+        self.wait(HIDDEN_RETRY_SECONDS * 3, 1)
+        self.assertIn(self.lan.count("AddPortMapping"), (3, 4), "each ten minutes or so")
         self.router.state.line.address = "11.22.33.44"
-        self.wait(RETRY_CEILING_SECONDS * 1.2, 1)
+        self.wait(POLL_SECONDS + 5, 1)
         self.assertEqual(held.status.state, MappingState.ACTIVE)
+
+    def test_F27_F37_501_while_the_line_is_down_is_no_second_NAT(self) -> None:
+        self.router.cut()
+        self.router.faults["AddPortMapping"] = 501
+        held = self.held()
+        self.assertEqual(held.status.state, MappingState.REFUSED)
+        self.assertNotIn("double_nat", held.status.reason)
+        self.wait(60, 1)
+        self.assertGreater(self.lan.count("AddPortMapping"), 4)
 
     def test_F32_718_against_our_own_old_entry(self) -> None:
         """The gateway takes no renewal: our entry is taken away and made again, nobody else's."""

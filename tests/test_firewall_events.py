@@ -130,7 +130,8 @@ class EventsTests(SynchronousTestCase):
         self.pinholes.hold(WEB)
         self.open()
         for number in range(SCPD_VARIABLES + 1):
-            self.heard.tell(**{f"X_{number}": "1"})
+            told: dict[str, Any] = {f"X_{number}": "1"}
+            self.heard.tell(**told)
         self.assertEqual(len(self.events._last), SCPD_VARIABLES)
 
     def test_events_that_were_lost_are_made_up_for(self) -> None:

@@ -239,6 +239,7 @@ LIFESPAN_FRACTION: Final = 0.8  # of the least such age, before it is renewed
 BLIND_SECONDS: Final = 1800.0  # F35: what cannot be read back is added again after this, however long its lease
 RETRY_FIRST_SECONDS: Final = 1.0
 RETRY_CEILING_SECONDS: Final = 300.0
+HIDDEN_RETRY_SECONDS: Final = 600.0  # F27: behind a second NAT; an address that appears is told and ends it sooner
 FAILURES_BORNE: Final = 3  # in a row, before what works until its lease ends counts as lost: one lost packet is no news
 TRIES_BEFORE_THE_END: Final = 4  # F46: the next try comes after this part of what is left of a lease, at the latest
 DESCRIPTION_TAG_OCTETS: Final = 63  # Q099

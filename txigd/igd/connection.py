@@ -36,6 +36,7 @@ class Connection:
     :param local_address: this host's address towards the gateway: the internal client of its mappings.
     :param udn: names the gateway in the journal, and which of its connections this is.
     :ivar line_up: whether the line was up and had an address when it was read last; None where nobody knows.
+    :ivar hidden: whether it was up, and no address was told: miniupnpd tells none that is private (F27).
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Connection:
         self.local_address = local_address
         self.udn = udn
         self.line_up: bool | None = None
+        self.hidden = False
         self._read_back = ReadBack(proxy)
         self._odd: tuple[str | None, str | None] | None = None  # answers that disagree, and not for a moment only
 
@@ -88,7 +90,14 @@ class Connection:
             if reading.disagrees:
                 reading = self._reading(info, await self._again("GetExternalIPAddress", address), is_default)
         self._odd = (reading.connection_status, reading.external_ip) if reading.disagrees else None
-        self.line_up = reading.status(Learned.READ).usable if reading.answered else None
+        status = reading.status(Learned.READ)
+        self.line_up = status.usable if reading.answered else None
+        self.hidden = (
+            bool(reading.connection_status)
+            and status.connected
+            and reading.external_ip is not None
+            and not reading.external_ip.strip()
+        )
         return reading
 
     def _reading(

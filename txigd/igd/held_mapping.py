@@ -114,6 +114,7 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             turn=self._turn,
             reserves=place.reserves and self.wanted.port_range is None,  # it picks from all ports
             line_up=lambda: place.line_up,
+            hidden=lambda: place.hidden,
             former=lambda port: self._former(place, client, port),
             on_record=lambda entry: self._books.made(place.udn, entry, self._host_id),
         )

@@ -19,7 +19,7 @@ from txigd.igd.looks import Turn
 from txigd.igd.mapping import PortMapping, PortMappingEntry
 from txigd.igd.other_ports import OtherPorts
 from txigd.igd.ownership import FormerOnRecord, OnRecord, Ownership
-from txigd.limits import PICKS, VERIFY_SECONDS
+from txigd.limits import HIDDEN_RETRY_SECONDS, PICKS, VERIFY_SECONDS
 
 
 class Phase(enum.Enum):
@@ -50,6 +50,7 @@ class Standing:
     :param former: see :data:`txigd.igd.ownership.FormerOnRecord`.
     :param turn: when to look next after a look, VERIFY_SECONDS later at most.
     :param line_up: whether the gateway's line is up and has an address; None where nobody knows.
+    :param hidden: whether it is up, and the gateway tells no address of it (F27).
     :ivar losses: how often what we had made was found gone, or somebody else's.
     """
 
@@ -67,6 +68,7 @@ class Standing:
         former: FormerOnRecord = lambda port: None,
         turn: Turn = lambda now: now + VERIFY_SECONDS,
         line_up: Callable[[], bool | None] = lambda: None,
+        hidden: Callable[[], bool] = lambda: False,
     ) -> None:
         self.wanted = wanted
         self.client = wanted.internal_client or client
@@ -75,6 +77,7 @@ class Standing:
         self._allowance = Allowance()
         self.losses = 0
         self._line_up = line_up
+        self._hidden = hidden
         self._port = external_port or wanted.wanted_port
         self._others = OtherPorts(other_port, offered=reserves, first=self._port, kept=external_port)
         self._passing = False  # the last refusal may pass in a moment
@@ -130,6 +133,11 @@ class Standing:
         if self._stands(now):
             self.status = replace(self.status, reason=reason)
             self._rest(self._term.retry(now) if passing else self._term.long_retry(now), now)
+            return
+        if passing and self._hidden():
+            # its line is up, so this passes when it gets a public address, which is heard of (F37)
+            self._say(state, f"{reason}: double_nat, most likely: connected, but the gateway shows no address")
+            self._rest(self._term.long_pause(HIDDEN_RETRY_SECONDS), now)
             return
         self._say(state, reason)
         self._rest(self._term.pause() if passing else self._term.long_pause(), now)

@@ -182,9 +182,9 @@ class Term:
         """The same, but while it lives, several tries before it runs out, however often it failed (F46)."""
         return min(self.pause(), max(RETRY_FIRST_SECONDS, self._part_of_the_rest(now)))
 
-    def long_pause(self) -> float:
-        """Seconds until the next try after what will not pass in a moment."""
-        return RETRY_CEILING_SECONDS * (1 + RENEW_JITTER * self._spread())
+    def long_pause(self, seconds: float = RETRY_CEILING_SECONDS) -> float:
+        """About so many seconds, until the next try after what will not pass in a moment."""
+        return seconds * (1 + RENEW_JITTER * self._spread())
 
     def long_retry(self, now: float) -> float:
         """The same, but while it lives, several tries before it runs out (F46), no closer than renewals (D6)."""
