@@ -268,3 +268,13 @@ class LongerLeaseTests(RefusedCase):
         self.pass_time(lease, 1000 + 3 * RETRY_CEILING_SECONDS * 1.2)
         self.assertState(lease, MappingState.ACTIVE)
         self.assertEqual(lease.status.lease_seconds, 604_800)
+
+    def test_Q125_F51_what_stands_while_the_lease_is_on_trial_may_be_permanent(self):
+        self.denied(lambda seconds: len(self.router.adds()) < 1)
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.instead = lambda command: Denied(501, "not now") if isinstance(command, Add) else None
+        self.pass_time(lease, 1850)
+        self.assertEqual(self.asked()[-1], 3600)
+        self.assertState(lease, MappingState.ACTIVE)
+        self.assertFalse(lease._term.runs_out)

@@ -142,7 +142,7 @@ class Lease(Standing):
             self._port,
             made=self._made,
             blind=not self._readable,
-            runs_out=bool(self._term.granted_seconds or self._term.ask_seconds),
+            runs_out=self._term.runs_out,
             ours=self.owns,
         )
 

@@ -161,7 +161,7 @@ class Standing:
             more = f"; {self._allowance.told(now)}" if pause else ""
             self._say(MappingState.LOST, f"gone from the gateway's table{more}")
         if pause:
-            self._rest(pause, now)
+            self._rest(max(pause, self._term.long_pause(pause)), now)
         else:
             self._phase = Phase.ADD
 

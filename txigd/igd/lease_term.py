@@ -146,6 +146,11 @@ class Term:
             self._lifespan.lost(now)
         self.granted_seconds = 0
 
+    @property
+    def runs_out(self) -> bool:
+        """Whether what may be there ends by itself; while a lease is on trial, what stands may be permanent."""
+        return bool(self.granted_seconds or (self.ask_seconds and not self._on_trial))
+
     def begun(self) -> bool:
         """Whether it ever was there."""
         return self._renew_at is not None
