@@ -151,7 +151,8 @@ class TableEventsTests(GatewayTestCase):
     def test_an_event_while_a_look_is_under_way_is_looked_after(self) -> None:
         """That look may have been answered before what was evented."""
         self.hold()
-        connection, answered = self.gateway.wan.connection, Deferred[Fact]()
+        connection = self.gateway.wan.connection
+        answered: Deferred[Fact] = Deferred()
         seen = self.successResultOf(Deferred.fromCoroutine(connection.look("TCP", 8080)))
         patched = self.patch(connection, "read_entry", lambda *args, **more: answered)
         self.changed()
