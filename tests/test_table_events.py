@@ -200,4 +200,4 @@ class LastToldTests(GatewayTestCase):
         for seq in range(1, 20):
             self.event(seq, **{f"X{seq}_{number}": "1" for number in range(100)})
             self.clock.pump([0.5, 0.6])
-        self.assertLessEqual(max(len(last) for last in self.gateway._last.values()), SCPD_VARIABLES)
+        self.assertLessEqual(max(len(last) for last in self.gateway._own_events._last.values()), SCPD_VARIABLES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -10,20 +9,17 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
-from txigd import log
 from txigd.errors import ActionError, ActionNotOffered, ExchangeError, ExchangeTimeout, NoService, NotAGateway
 from txigd.igd.books import Books
 from txigd.igd.connection import Connection
 from txigd.igd.firewall import Firewall
 from txigd.igd.firewall_events import FirewallEvents
 from txigd.igd.former_connections import FormerConnections
-from txigd.igd.last_told import LastTold
-from txigd.igd.line_events import LineEvents
+from txigd.igd.gateway_events import GatewayEvents
 from txigd.igd.link import TrafficMeter
 from txigd.igd.link_config import LINK_CONFIGS, LinkConfig, read_link_config
-from txigd.igd.looks import Pace
 from txigd.igd.mapping import PortMapping
 from txigd.igd.mappings import Mappings
 from txigd.igd.pinhole_books import settle
@@ -35,17 +31,12 @@ from txigd.igd.wan import WAN
 from txigd.limits import ANSWER_SECONDS, FAREWELL_SECONDS
 from txigd.upnp.control.action import ServiceProxy
 from txigd.upnp.description.device import Description, Service
-from txigd.upnp.eventing.subscription_facts import SUBSCRIPTION_LOST
 from txigd.upnp.remote_device import RemoteDevice
 from txigd.upnp.remote_service import RemoteService
-from txigd.upnp.service_events import Event
 from txigd.upnp.url import IPAddress
 
-_log = log.logger("txigd.gateway")
 _GATEWAY = ":internetgatewaydevice:"
 _CONNECTIONS = ("WANIPConnection", "WANPPPConnection")
-_EVENTED = (*_CONNECTIONS, "WANCommonInterfaceConfig", "Layer3Forwarding")
-_TABLE_VARIABLES = ("PortMappingNumberOfEntries", "SystemUpdateID")
 _COUNTERS = "WANCommonInterfaceConfig"
 
 
@@ -99,11 +90,10 @@ class Gateway:
         self.pinholes = Pinholes(clock, books=self._books, random=random)
         self.firewall = firewall
         self._firewall_events = FirewallEvents(self.pinholes, firewall) if firewall is not None and events else None
-        self._observed: dict[RemoteService, Callable[[], None]] = {}
-        self._line_events = LineEvents(clock, self.wan, lambda: self._observed)
-        self._last: dict[RemoteService, LastTold] = {}
-        self._recheck: IDelayedCall | None = None
-        self._pace = Pace()
+        self._own_events = GatewayEvents(clock, self.wan)
+        self._own_events.on_forgotten = self.verify
+        self._own_events.on_table = self._table_changed
+        self._own_events.on_link = self._link_changed
         self._traffic: TrafficMeter | None = None
         self._settlement = Settlement(clock, self._books, self._wanted, host_id=host_id)
         self._former = FormerConnections(clock, self._books, host_id=host_id, on_look=self._look_at_table)
@@ -155,7 +145,8 @@ class Gateway:
 
         The services are called as in :attr:`txigd.upnp.remote_device.RemoteDevice.labels`.
         """
-        told = {self._label(remote): remote.eventing for remote in self._observed}
+        labels = self.device.labels
+        told = {labels.get(one.service, one.name): one.eventing for one in self._own_events.observed}
         return told if self._firewall_events is None else {**told, **self._firewall_events.eventing}
 
     # -- what it does --------------------------------------------------------------------------------------------------
@@ -249,7 +240,7 @@ class Gateway:
             self.firewall.forget()
             for pinholes in self._pinhole_sets:
                 pinholes.attach(self.firewall, settled_by=self.pinholes)
-        self._subscribe()
+        self._own_events.subscribe(self._own_services() if self._events else ())
         if self._firewall_events is not None:
             self._firewall_events.begin()
         self.device.resubscribe()
@@ -285,8 +276,7 @@ class Gateway:
         """Its uptime fell, so it may have lost its state without a word."""
         self._look_at_table()
         self._look_at_firewall()
-        for remote in self._observed:
-            remote.verify_events()
+        self._own_events.verify()
 
     def _line_came_up(self) -> None:
         for mappings in self.mapping_sets:
@@ -305,8 +295,7 @@ class Gateway:
         """Say goodbye: delete our mappings and pinholes and cancel the subscriptions within ``seconds``."""
         self.wan.stop()
         self.device.caller.hurry()
-        self._observed.clear()  # the device ends the subscriptions and knows when that is done
-        self._quiet()
+        self._quiet(unsubscribe=False)
         if self._traffic is not None:
             self._traffic.stop()
         closing: list[Deferred[Any]] = [self.device.stop(), self.mappings.stop(seconds), self.pinholes.stop(seconds)]
@@ -349,19 +338,10 @@ class Gateway:
         above = [one for one in remotes if live and live.path[: len(one.service.path) - 1] == one.service.path[:-1]]
         return max(above, key=lambda one: len(one.service.path)).proxy if above else None
 
-    def _quiet(self) -> None:
+    def _quiet(self, *, unsubscribe: bool = True) -> None:
         self._settlement.end()
         self._former.end()
-        self._line_events.begin()
-        if self._recheck is not None and self._recheck.active():
-            self._recheck.cancel()
-        observed, self._observed = self._observed, {}
-        self._last.clear()
-        for forget in observed.values():
-            forget()
-
-    def _label(self, remote: RemoteService) -> str:
-        return self.device.labels.get(remote.service, remote.name)
+        self._own_events.end(unsubscribe=unsubscribe)
 
     async def _default(self, services: list[Service]) -> int:
         try:
@@ -382,56 +362,9 @@ class Gateway:
             with suppress(NoService):  # it counts no more: the meter says so
                 self._traffic.use(self.counters, connection=connection.proxy)
 
-    def _subscribe(self) -> None:
-        """A service that stays keeps its subscription: the device has begun it anew where that was needed."""
-        former, self._observed = self._observed, {}
-        self._last.clear()
-        self._line_events.begin()
-        for remote in self._own_services() if self._events else ():
-            if remote.service.name not in _EVENTED or remote.service.event_url is None:
-                continue
-            if remote in former:
-                self._observed[remote] = former.pop(remote)
-                continue
-            self._observed[remote] = remote.observe_events(
-                functools.partial(self._evented, remote),
-                on_missed=self._missed,
-                on_state=functools.partial(self._subscription, remote),
-            )
-        for forget in former.values():
-            forget()
-
-    def _missed(self, reason: str) -> None:
-        """Events were lost; and a gateway that forgot a subscription may have forgotten all else (F04)."""
-        if reason == SUBSCRIPTION_LOST:
-            self._line_events.found_lost()
-            self.verify()
-        else:
-            self.wan.hint()
-
-    def _subscription(self, remote: RemoteService, state: str) -> None:
-        if state in ("refused", "failed"):
-            _log.info("no events of {service} ({state}): polling instead", service=self._label(remote), state=state)
-        else:
-            _log.debug("events of {service}: {state}", service=self._label(remote), state=state)
-
-    def _evented(self, remote: RemoteService, event: Event) -> None:
-        """Every event is a hint: the WAN state is read back, and our mappings when the table changed."""
-        values = event.values
-        self._line_events.heard(remote, values)
-        changed = self._last.setdefault(remote, LastTold()).take(values)
-        if self._traffic is not None and "PhysicalLinkStatus" in changed:
+    def _link_changed(self) -> None:
+        if self._traffic is not None:
             self._traffic.link_changed()
-        if values.keys() - set(_TABLE_VARIABLES):
-            # an event without news is the first of two: miniupnpd tells the old value, and may lose the other (Q161)
-            of_the_table = bool(changed) and changed.issubset(_TABLE_VARIABLES)
-            self.wan.hint(likely=not event.initial and not of_the_table)
-        if (
-            not event.initial
-            and changed.intersection(_TABLE_VARIABLES)
-            and (self._recheck is None or not self._recheck.active())
-        ):
-            self._recheck = self._clock.callLater(self._pace.wait(self._clock.seconds()), self._table_changed)
 
     def _table_changed(self) -> None:
         for mappings in self.mapping_sets:
