@@ -166,7 +166,7 @@ class Checks:
         if held is None:
             raise Broken(f"{wanted} is not held")
         status = held.status
-        if self._fleeting:
+        if self.fleeting:
             return
         standing = [one for one in router.table if _is_at(one, wanted)]
         taken = any(one not in self.ours(router) for one in standing)
@@ -190,7 +190,7 @@ class Checks:
             raise Broken(f"{wanted} is {status}, but there is {there}; {self._where()}")
 
     @property
-    def _fleeting(self) -> bool:
+    def fleeting(self) -> bool:
         """Whether gateways with these rules drop entries faster than anybody should renew them."""
         rules = self.router.state.table.rules
         return rules.lifetime_seconds > 0 or (rules.max_lease or math.inf) < 2 * RENEW_FLOOR_SECONDS
@@ -227,7 +227,7 @@ class Checks:
     def check_leases(self) -> None:
         """All is well, so nothing comes near the end of its lease."""
         now, longest = self.clock.seconds(), self.router.state.table.rules.max_lease
-        for wanted in self.wanted if not self._fleeting else ():
+        for wanted in self.wanted if not self.fleeting else ():
             lease = min(one for one in (wanted.lease_seconds or 604_800, longest or 604_800))
             for entry in self.ours(self.router):
                 if is_of(entry, wanted) and entry.expires is not None and entry.expires - now < LEASE_LEFT * lease:

@@ -8,9 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from tests.session_awaited import AWAITED
 from tests.session_checks import is_of
 from tests.session_life import Broken, Doom
+from tests.session_troubles import ADDS, BLIND, PARTIAL_SECONDS, churn
+from tests.session_troubles import blip as link_blips
+from tests.session_troubles import grave as moves_from_a_grave
+from tests.session_troubles import partial as boots_in_parts
+from tests.session_troubles import unsure as released_unsure
 from tests.session_world import ADDRESSES, World
+from txigd.igd.lease_facts import MappingState
+from txigd.limits import BOOT_RETRY_SECONDS, HTTP_TOTAL_SECONDS, POLL_SECONDS
 
 SOON = 15.0  # bounds what is told to a control point that polls every 30 s, and looks at everything every 60 s
 
@@ -96,11 +104,105 @@ def hop(world: World) -> None:
 
 
 def same(world: World) -> None:
-    """Killed, and started again with the same wishes."""
+    """Killed, and started again with the same wishes: each keeps its port (Q140)."""
+    ports = _ports(world)
     world.die(Doom("*", ""))
     world.wait(SOON)
     world.check_wanted()
     world.check_unwanted()
+    now = _ports(world)
+    moved = {str(one): (port, now.get(one)) for one, port in ports.items() if now.get(one, port) != port}
+    if moved and not world.fleeting:
+        raise Broken(f"other ports after a restart: {moved}")
+
+
+def _ports(world: World) -> dict[object, int]:
+    held = world.life.point.mappings
+    return {one.wanted: one.external_port for one in held if one.status.state is MappingState.ACTIVE}
+
+
+def blip(world: World) -> None:
+    """The link was down for a moment, and has the same address as before."""
+    heard = _is_heard(world)
+    link_blips(world)
+    world.wait(SOON)
+    world.check_wanted()
+    if heard:
+        _must_hear(world, "the link was down for a moment")
+        news(world)
+
+
+def partial(world: World) -> None:
+    """A restart, after which the description has no WAN device for a while (Q052)."""
+    boots_in_parts(world, world.router)
+    world.wait(PARTIAL_SECONDS + BOOT_RETRY_SECONDS + SOON)
+    world.check_wanted()
+
+
+def grave(world: World) -> None:
+    """It moves to another port, and drops whatever is on its way to the old one."""
+    moves_from_a_grave(world, world.router)
+    world.wait(SOON)
+    world.check_wanted()
+    _must_hear(world, "it moved")
+
+
+def refused_churn(world: World) -> None:
+    """All is refused while the table changes all the time: what is asked for again and again shows at the check."""
+    for number, name in enumerate(ADDS):
+        world.router.faults[name] = (606, 728)[number]
+    world.router.forget()
+    churn(world, world.router)
+    world.check()
+    world.router.faults.clear()
+    reboot(world)
+
+
+def blind_churn(world: World) -> None:
+    """The same where nothing can be read back. A gateway that overwrites anything cannot be used without harm then."""
+    if world.careless:
+        return
+    for name in BLIND:
+        world.router.faults[name] = 401
+    churn(world, world.router)
+    world.check()
+    world.router.faults.clear()
+    reboot(world)
+
+
+def dropped(world: World) -> None:
+    """A subscriber that the router forgot without a word: the poll tells, and then it is known (F06)."""
+    if not _is_heard(world):
+        return
+    world.router.subscribers.clear()
+    world.router.state.line.address = "11.22.44.2"
+    world.wait(POLL_SECONDS + 2.0)
+    current = world.life.point.current
+    if current is None or str(current.wan.status.external_ip) != "11.22.44.2":
+        raise Broken(f"not told by the poll: {current and current.wan.status}")
+    world.wait(SOON)
+    _must_hear(world, "the poll brought news that no event had told of")
+    news(world)
+
+
+def unsure(world: World) -> None:
+    """A wish less, while nobody knows what came of it (F45)."""
+    mapping = world.wanted[-1] if world.wanted else None
+    pinhole = world.pinholes[-1] if world.pinholes else None
+    if mapping is not None:
+        world.release(mapping)
+    if pinhole is not None:
+        world.release_pinhole(pinhole)
+    world.wait(SOON)
+    released_unsure(world, mapping, pinhole, seconds=HTTP_TOTAL_SECONDS + 2.0)
+    world.wait(HTTP_TOTAL_SECONDS + 2 * SOON)
+    world.check_wanted()
+    world.check_unwanted()
+
+
+def _must_hear(world: World, why: str) -> None:
+    if not _is_heard(world):
+        raise Broken(f"not subscribed {SOON} s after {why}")
 
 
 def fewer(world: World) -> None:
@@ -112,7 +214,12 @@ def fewer(world: World) -> None:
 
 
 def address(world: World) -> None:
-    """Our own address changes in the life that went through it all."""
+    """Our own address changes in the life that went through it all.
+
+    An entry for a former address is known by our tag alone (F14), which a gateway with a word of its own does not show.
+    """
+    if world.router.word:
+        return
     world.own = ADDRESSES[1 - ADDRESSES.index(world.own)]
     world.wait(400)
     world.check_wanted()
@@ -128,5 +235,9 @@ def _by_name(*ends: Callable[[World], None]) -> dict[str, Callable[[World], None
     return {one.__name__: one for one in ends}
 
 
-ENDS: Final = _by_name(quiet, reboot, moved, news, forgets, releases, hop, same)
+_ALL: Final = _by_name(
+    *(quiet, reboot, moved, news, forgets, releases, hop, same),
+    *(blip, partial, grave, refused_churn, blind_churn, dropped, unsure),
+)
+ENDS: Final = {name: end for name, end in _ALL.items() if name not in AWAITED}
 LAST: Final = _by_name(address, fewer, stop)  # of every session

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.memory_lan import PAGE, Asked, MemoryGateway, reply
 from txigd.errors import ConnectFailed
 from txigd.testing import Entry, control
 from txigd.testing.pinholes import Pinhole, PinholeTable
+from txigd.testing.state import State
 from txigd.testing.tree import DESCRIPTION_PATH, Tree
 from txigd.upnp.control import soap
 from txigd.upnp.eventing.gena import Envelope
@@ -25,6 +28,10 @@ FLUSHED_SECONDS = 20.0
 NAMES_KEPT = 8
 SILENT = ("hang", "refuse", "lost")
 NEIGHBOUR6 = "2001:db8:1::99"
+_BARE = (
+    b"<root xmlns='urn:schemas-upnp-org:device-1-0'><specVersion><major>1</major><minor>0</minor></specVersion>"
+    b"<device><deviceType>%s</deviceType><friendlyName>%s</friendlyName><UDN>%s</UDN></device></root>"
+)
 
 
 @dataclass
@@ -44,6 +51,8 @@ class SessionGateway(MemoryGateway):
     :ivar snatches: how many of the next AddPortMapping find that the neighbour was a moment faster. Not right after the
         table was lost: what was ours when it was read would be his when it is deleted, and nobody can help that.
     :ivar flushed_at: when the table was lost last.
+    :ivar whole_at: until then its description has no WAN device (Q052).
+    :ivar word: what it shows as the description of every entry; empty where it shows what it was told.
     """
 
     def __init__(self, world: World, address: str, **options: Any) -> None:
@@ -54,6 +63,8 @@ class SessionGateway(MemoryGateway):
         self.names = [self.udn]
         self.snatches = 0
         self.flushed_at = 0.0
+        self.whole_at = 0.0
+        self.word = ""
         self.up = True
         self.address6 = f"2001:db8:1::{address.rpartition('.')[2]}"
 
@@ -87,7 +98,7 @@ class SessionGateway(MemoryGateway):
     def _do(self, asked: Asked, body: bytes, source: str) -> Reply:
         if asked.method == "GET":
             there = asked.url in (self.location, self.location6)
-            return reply(200, self.state.tree.description(f"http://{asked.url.authority}")) if there else reply(404)
+            return reply(200, self._description(asked.url.authority)) if there else reply(404)
         services = self.state.tree.services.values()
         if asked.method == "UNSUBSCRIBE":
             return reply(200 if self.subscribers.pop(asked.headers.get("SID", ""), None) else 412)
@@ -105,8 +116,22 @@ class SessionGateway(MemoryGateway):
         if asked.name in ("UpdatePinhole", "DeletePinhole") and not self._may(asked, source):
             return reply(500, soap.fault(606, ""))
         request = control.read(body, asked.headers.get("SOAPACTION", ""))
-        answer = control.answer(self.state, service, request, caller=source, now=now)
+        state = self._shown() if self.word and asked.name.startswith("Get") else self.state
+        answer = control.answer(state, service, request, caller=source, now=now)
         return reply(answer.status, answer.body)
+
+    def _description(self, authority: str) -> bytes:
+        if self.clock.seconds() >= self.whole_at:
+            return self.state.tree.description(f"http://{authority}")
+        root = self.state.tree.root
+        return _BARE % (root.device_type.encode(), root.friendly_name.encode(), root.udn.encode())
+
+    def _shown(self) -> State:
+        """Its state, with a table as it shows it."""
+        shown = copy.copy(self.state)
+        shown.table = copy.copy(self.state.table)
+        shown.table._entries = {entry.key: replace(entry, description=self.word) for entry in self.state.table}
+        return shown
 
     def _may(self, asked: Asked, source: str) -> bool:
         """Pinholes of other hosts are not ours to touch (Q194)."""
@@ -124,19 +149,32 @@ class SessionGateway(MemoryGateway):
             self.clock.callLater(self.world.latency, self.notify, sid)
         return reply(200, headers=(("SID", sid), ("TIMEOUT", "Second-300")))
 
-    def publish(self) -> None:
-        """Tell every subscriber how it is."""
+    def publish(self, names: Sequence[str] = ()) -> None:
+        """Tell every subscriber how it is; those who have any, the variables of these names alone."""
         for sid in tuple(self.subscribers):
-            self.notify(sid)
+            self.notify(sid, names=names)
 
-    def notify(self, sid: str, *, back: int = 0, skip: int = 0, lie: dict[str, str] | None = None) -> None:
+    def notify(
+        self,
+        sid: str,
+        *,
+        back: int = 0,
+        skip: int = 0,
+        lie: dict[str, str] | None = None,
+        names: Sequence[str] = (),
+    ) -> None:
         """One event; ``back`` repeats an earlier SEQ, ``skip`` loses some before it, ``lie`` says what is not so."""
         subscriber = self.subscribers.get(sid)
         if subscriber is None:
             return
         subscriber.seq += skip
+        values = {**self.state.evented(subscriber.key), **(lie or {})}
+        if names:
+            values = {name: value for name, value in values.items() if name in names}
+            if not values:
+                return
         seq = max(0, subscriber.seq - back)
-        self.world.deliver(subscriber.url, Envelope(sid, seq), {**self.state.evented(subscriber.key), **(lie or {})})
+        self.world.deliver(subscriber.url, Envelope(sid, seq), values)
         if not back:
             subscriber.seq += 1
 

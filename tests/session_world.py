@@ -19,7 +19,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
-from tests.memory_lan import Asked, MemoryCallbacks, MemoryDiscovery
+from tests.memory_lan import Asked, MemoryDiscovery
+from tests.session_callbacks import SessionCallbacks
 from tests.session_checks import Checks
 from tests.session_gateway import SILENT, SessionGateway
 from tests.session_life import Broken, Doom, Life
@@ -28,6 +29,7 @@ from txigd.igd import gateways, mappings, pinholes
 from txigd.igd.firewall import Firewall
 from txigd.igd.mapping import PortMapping
 from txigd.igd.pinhole import Pinhole
+from txigd.limits import ADDS_AT_ONCE, RENEW_FLOOR_SECONDS
 from txigd.testing import Entry, Rules
 from txigd.testing import pinholes as testing
 from txigd.upnp import addressing, control_point
@@ -44,6 +46,10 @@ PEACE_MINUTES = 11
 LATELY = 300  # requests, arrivals and other steps that are told with what is broken
 TURNS = 20_000  # timers in one stretch of time; more is a loop without an end
 REQUESTS_A_MINUTE = 300  # far above what any plan of retries may come to
+# Of one mapping in one life: what is lost again and again is made anew at once ADDS_AT_ONCE times, and then with the
+# floor in between (Q134). What is refused, is taken or cannot be read back (F30, F31, F35, F37, Q130) stays far below.
+ADDS_SECONDS = 600
+ADDS_IN_TIME = ADDS_AT_ONCE + int(ADDS_SECONDS / RENEW_FLOOR_SECONDS)
 
 Foreign = dict[tuple[str, int, str], Entry]
 
@@ -54,6 +60,8 @@ class World(Checks):
     :ivar six: whether there is IPv6.
     :ivar doom: the kill that waits for its moment.
     :ivar under_way: how many requests have left and not arrived.
+    :ivar churning: whether a table changes all the time now.
+    :ivar adds: when this life asked for each mapping, by protocol and internal port.
     :ivar unanswered: what stands on a gateway under a port that we were never told.
     """
 
@@ -62,6 +70,7 @@ class World(Checks):
         self.clock.advance(1000)
         self.latency = 0.02
         self.cable = True
+        self.churning = False
         self.six = False
         self.own = ADDRESSES[0]
         self.hop = HOPS[0]
@@ -77,6 +86,7 @@ class World(Checks):
         self.trouble: list[str] = []
         self.lately: deque[str] = deque(maxlen=LATELY)
         self.asked: deque[float] = deque(maxlen=REQUESTS_A_MINUTE)
+        self.adds: dict[tuple[str, str], deque[float]] = {}
         self.under_way = 0
         self._rebirth: Any = None
         self._lives: list[Life] = []  # the dead ones too: a process that is killed collects no garbage
@@ -92,7 +102,7 @@ class World(Checks):
             (pinholes, "Random", chance),
             (control_point, "Discovery", self._discovery),
             (control_point, "Exchange", lambda clock: self.life.exchange()),
-            (control_point, "CallbackServer", MemoryCallbacks),
+            (control_point, "CallbackServer", SessionCallbacks),
         ):
             self._ground.enter_context(mock.patch.object(module, name, value))
         observer: Any = self._logged
@@ -100,12 +110,16 @@ class World(Checks):
         self._ground.callback(globalLogPublisher.removeObserver, observer)
         self.life: Life
 
-    def make(self, rules: Rules) -> None:
-        """Let there be gateways with these rules, and a first life."""
+    def make(self, rules: Rules, *, word: str = "") -> None:
+        """Let there be gateways with these rules, and a first life.
+
+        :param word: what they show as the description of every entry.
+        """
         for number, (address, name) in enumerate(zip((*HOPS, ROGUE), ("Router", "Other", "Rogue"), strict=True), 1):
             udn = f"uuid:00000000-0000-0000-0000-{number:012d}"
             self.gateways.append(SessionGateway(self, address, udn=udn, name=name, version=rules.version))
             self.gateways[-1].state.table.rules = rules
+            self.gateways[-1].word = word
         self._see_hop()
         self.begin()
 
@@ -122,6 +136,7 @@ class World(Checks):
         if rebirth is not None and rebirth.active():
             rebirth.cancel()
         self.note(f"a life begins, wanted {', '.join(map(str, (*self.wanted, *self.pinholes)))}")
+        self.adds.clear()
         self.life = Life(self)
         self._lives.append(self.life)
         self.life.begin()
@@ -262,7 +277,7 @@ class World(Checks):
             return
         callbacks: Any = self.life.point.callbacks
         for path in callbacks.paths:
-            if path.url == url and path.is_open and path.options["admits"](envelope.sid):
+            if path.url == url and path.is_open and callbacks.hears(url) and path.options["admits"](envelope.sid):
                 self.life.clock.callLater(0, path.options["on_notify"], envelope, values)
 
     def move_hop(self) -> None:
@@ -348,6 +363,7 @@ class World(Checks):
             gateway.faults.clear()
             gateway.once.clear()
             gateway.snatches = 0
+            gateway.whole_at = 0.0
             gateway.up = True
             gateway.state.line.carrier = True
             if not gateway.state.line.is_connected:
@@ -385,4 +401,14 @@ class World(Checks):
         now = self.clock.seconds()
         if len(self.asked) == REQUESTS_A_MINUTE and now - self.asked[0] < 60:
             self.trouble.append(f"more than {REQUESTS_A_MINUTE} requests in a minute")
-        self.asked.append(now)
+        if not (self.churning and asked.name.startswith("Get")):  # a look at each change is as it should be
+            self.asked.append(now)
+        if asked.name in ("AddPortMapping", "AddAnyPortMapping"):
+            self._count_add(asked, now)
+
+    def _count_add(self, asked: Asked, now: float) -> None:
+        mapping = asked.arguments["NewProtocol"], asked.arguments["NewInternalPort"]
+        times = self.adds.setdefault(mapping, deque(maxlen=ADDS_IN_TIME))
+        if len(times) == ADDS_IN_TIME and now - times[0] < ADDS_SECONDS:
+            self.trouble.append(f"{mapping} was asked for more than {ADDS_IN_TIME} times in {ADDS_SECONDS} s")
+        times.append(now)

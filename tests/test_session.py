@@ -16,6 +16,7 @@ import ipaddress
 import os
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -29,6 +30,8 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import session_troubles
+from tests.session_awaited import AWAITED
 from tests.session_ends import ENDS, LAST
 from tests.session_gateway import SILENT
 from tests.session_life import MOMENTS, Broken, Doom
@@ -83,8 +86,14 @@ NAMES = (
 CHANGING = tuple(name for name in NAMES if "Mapping" in name or "Pinhole" in name)
 CAUSES = ("hold", "again", "table", "reboot", "renew", "address", "neighbour", "release", "restart", "none")
 LIES = ({"ConnectionStatus": "Disconnected"}, {"ExternalIPAddress": "6.6.6.6"}, {"PortMappingNumberOfEntries": "0"})
+OWN_WORDS = ("",) if "own_word" in AWAITED else ("", "", "", "UPnP")
 seldom = st.sampled_from((False, False, False, True))  # a life that ends takes with it what might have gone wrong
 routers = st.sampled_from((0, 0, 0, 1, 2))
+
+
+def once_borne(name: str, **draws: Any) -> Callable[[Any], Any]:
+    """A rule, unless it is awaited."""
+    return (lambda method: method) if name in AWAITED else rule(**draws)
 
 
 class Session(RuleBasedStateMachine):
@@ -100,15 +109,16 @@ class Session(RuleBasedStateMachine):
         pinholes=st.lists(st.sampled_from(PINHOLES), unique=True),
         six=st.booleans(),
         ends=st.lists(st.sampled_from(sorted(ENDS)), unique=True, max_size=3),
+        own_word=st.sampled_from(OWN_WORDS),
     )
     def gateways(
-        self, kind: Rules, wanted: list[PortMapping], pinholes: list[Pinhole], six: bool, ends: list[str]
+        self, kind: Rules, wanted: list[PortMapping], pinholes: list[Pinhole], six: bool, ends: list[str], own_word: str
     ) -> None:
         """All gateways are of one kind."""
         self.world.wanted = wanted
         self.world.pinholes = pinholes
         self.world.six = six
-        self.world.make(kind)
+        self.world.make(kind, word=own_word)
         self.ends = ends
 
     # -- what users do -----------------------------------------------------------------------------------------------
@@ -147,6 +157,14 @@ class Session(RuleBasedStateMachine):
             self.world.doom = None
             self._judged(self.world.life.stop)
             self.world.begin()
+
+    @once_borne("unsure", which=st.integers(0, 3), seconds=st.sampled_from((0.0, 0.03, 1.0, 12.0)))
+    def unsure(self, which: int, seconds: float) -> None:
+        """Wanted for a moment in which no answer comes."""
+        world, mapping, pinhole = self.world, WANTED[which], PINHOLES[which % len(PINHOLES)]
+        if mapping not in world.wanted and pinhole not in world.pinholes:
+            session_troubles.unsure(world, mapping, pinhole, seconds=seconds)
+            world.wait(1.0)
 
     # -- what goes wrong in the very moment ----------------------------------------------------------------------------
     @rule(
@@ -215,7 +233,7 @@ class Session(RuleBasedStateMachine):
         elif cause == "renew":
             world.wait(1900.0)
         elif cause == "address":
-            world.own = ADDRESSES[which % 2]
+            self.address(ADDRESSES[which % 2])
             world.wait(6.0)
         elif cause == "neighbour":
             if WANTED[1] in world.wanted:
@@ -254,6 +272,22 @@ class Session(RuleBasedStateMachine):
         gateway.reboot(keep=keep, move=move)
         if told:
             self.world.alive(gateway)
+
+    @once_borne("partial", number=routers, seconds=st.sampled_from((1.0, 20.0, 200.0)))
+    def partial(self, number: int, seconds: float) -> None:
+        """It restarts and describes a part of itself only."""
+        session_troubles.partial(self.world, self.world.gateways[number], seconds)
+
+    @once_borne("grave", number=routers, silent=st.sampled_from((0.1, 1.0, 9.0)))
+    def grave(self, number: int, silent: float) -> None:
+        """It is silent, and then at another port."""
+        session_troubles.grave(self.world, self.world.gateways[number], silent=silent)
+
+    @once_borne("refused_churn", number=routers, now=seldom)
+    def churn(self, number: int, now: bool) -> None:
+        """Its table changes all the time, for minutes where that is all there is to do."""
+        seconds = session_troubles.CHURN_SECONDS if now and SESSIONS else 20.0
+        session_troubles.churn(self.world, self.world.gateways[number], seconds)
 
     @rule(number=st.sampled_from((0, 1)))
     def replace(self, number: int) -> None:
@@ -340,9 +374,14 @@ class Session(RuleBasedStateMachine):
     def cable(self, up: bool) -> None:
         self.world.cable = up
 
+    @once_borne("blip", seconds=st.sampled_from((6.0, 0.4, 40.0)))
+    def blip(self, seconds: float) -> None:
+        session_troubles.blip(self.world, seconds)
+
     @rule(own=st.sampled_from(ADDRESSES))
     def address(self, own: str) -> None:
-        self.world.own = own
+        if not self.world.router.word:  # where our tag is not shown, nothing tells what a former address made
+            self.world.own = own
 
     @rule()
     def route(self) -> None:

@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests import session_world
-from tests.memory_lan import MemoryCallbacks, MemoryPath
+from tests import session_troubles, session_world
+from tests.memory_lan import MemoryPath
+from tests.session_awaited import AWAITED
+from tests.session_callbacks import SessionCallbacks
 from tests.session_gateway import SILENT, SessionGateway
 from tests.session_life import Broken
 from tests.session_world import ADDRESSES, World
@@ -43,6 +45,8 @@ WANTED = (
     PortMapping("TCP", 7000, description="short", lease_seconds=300),
 )
 PINHOLES = (Pinhole("TCP", 8080), Pinhole("UDP", 5001, lease_seconds=300))
+BRIEFLY = PortMapping("TCP", 6000, description="brief")
+BRIEF_PINHOLE = Pinhole("TCP", 6000)
 NAMES = (
     "*",
     "AddPortMapping",
@@ -61,15 +65,12 @@ CHECKPOINT_SECONDS = 6 * 3600
 ALIVE_SECONDS = 900
 
 
-class Callbacks(MemoryCallbacks):
+class Callbacks(SessionCallbacks):
     """Forgets the paths that are closed: thirty days open many."""
 
-    opened = 0
-
     def open(self, address: IPAddress, **options: Any) -> MemoryPath:
-        self.opened += 1
-        path = MemoryPath(self, f"http://{address}:45123/{self.opened}", options)
-        self.paths = [*(path for path in self.paths if path.is_open), path]
+        path = super().open(address, **options)
+        self.paths = [path for path in self.paths if path.is_open]
         self.released.clear()
         return path
 
@@ -101,6 +102,7 @@ class Misfortune:
             (4, self.false_byebye),
             (1, self.replaced),
             (3, self.next_calls_fail),
+            *(one for one in ((3, self.partial), (3, self.grave), (3, self.unsure)) if one[1].__name__ not in AWAITED),
         )
 
     def minute(self) -> None:
@@ -134,6 +136,17 @@ class Misfortune:
     def reboot(self, gateway: SessionGateway) -> None:
         gateway.reboot(keep=self.chance.random() < 0.3, move=self.chance.random() < 0.5)
         self.world.alive(gateway)
+
+    def partial(self, gateway: SessionGateway) -> None:
+        """It restarts without a WAN device, until it is healed."""
+        session_troubles.partial(self.world, gateway, 60.0)
+
+    def grave(self, gateway: SessionGateway) -> None:
+        session_troubles.grave(self.world, gateway)
+
+    def unsure(self, gateway: SessionGateway) -> None:
+        """Wished for beside all others, and let go in doubt."""
+        session_troubles.unsure(self.world, BRIEFLY, BRIEF_PINHOLE, seconds=1.0)
 
     def power(self, gateway: SessionGateway) -> None:
         gateway.up = False
@@ -264,7 +277,7 @@ def measure(days: float, seed: int = 1) -> Record:
     log.set_level("error")
     random.seed(seed)
     broken = ""
-    with mock.patch.object(session_world, "MemoryCallbacks", Callbacks):
+    with mock.patch.object(session_world, "SessionCallbacks", Callbacks):
         world = World()
         world.six = True
         world.make(Rules())
