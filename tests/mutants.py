@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.session_awaited import AWAITED
-
 ROOT: Final = Path(__file__).resolve().parents[1]
 PARTS: Final = ("txigd", "tests", "twisted")
 _BROKEN: Final = re.compile(r"session_life\.Broken: (.*)")
@@ -38,14 +36,12 @@ class Mutation:
 
     :ivar file: below ``txigd``.
     :ivar text: what stands there, once.
-    :ivar awaits: the name in :data:`tests.session_awaited.AWAITED` of what finds it; "" where that is nothing new.
     """
 
     name: str
     file: str
     text: str
     instead: str
-    awaits: str = ""
 
     def applies(self, root: Path = ROOT) -> bool:
         """Whether the text is there, and nowhere else in its file."""
@@ -191,21 +187,18 @@ MUTATIONS: Final = (
         "upnp/remote_device.py",
         "            service.rebind()\n",
         "            pass\n",
-        awaits="blip",
     ),
     Mutation(
         "a device is not asked whether it knows a subscription",
         "upnp/service_events.py",
         "            self._subscriber.verify()\n",
         "            pass\n",
-        awaits="dropped",
     ),
     Mutation(
         "nobody remembers that the answer to an opened pinhole got lost",
         "igd/pinhole.py",
         "        self.unsure |= self._phase is _Phase.OPEN\n",
         "        pass\n",
-        awaits="unsure",
     ),
 )
 
@@ -264,9 +257,6 @@ def survey(mutations: Iterable[Mutation], sessions: int, seconds: float) -> int:
     print(f"{'BROKEN' if trouble else 'passes':8} {base.seconds:6.0f} s  the tree as it is  {trouble}", flush=True)
     wrong += bool(trouble)
     for mutation in mutations:
-        if mutation.awaits in AWAITED:
-            print(f"{'AWAITED':8} {0:6.0f} s  {mutation.name}: found once {mutation.awaits} is borne", flush=True)
-            continue
         if not mutation.applies():
             print(f"{'STALE':8} {0:6.0f} s  {mutation.name}: its text is not once in {mutation.file}", flush=True)
             wrong += 1

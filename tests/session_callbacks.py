@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from tests.memory_lan import MemoryCallbacks, MemoryPath
-from tests.session_awaited import AWAITED
 from txigd.upnp.url import IPAddress
 
 _FIRST_PORT = 45123
@@ -40,8 +39,7 @@ class SessionCallbacks(MemoryCallbacks):
 
     def release(self, address: IPAddress) -> None:
         super().release(address)
-        if "blip" not in AWAITED:
-            self.ports.pop(str(address), None)
+        self.ports.pop(str(address), None)
 
     def hears(self, url: str) -> bool:
         """Whether anybody listens there."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tests.session_awaited import AWAITED
 from tests.session_checks import is_of
 from tests.session_life import Broken, Doom
 from tests.session_troubles import ADDS, BLIND, PARTIAL_SECONDS, churn
@@ -235,9 +234,8 @@ def _by_name(*ends: Callable[[World], None]) -> dict[str, Callable[[World], None
     return {one.__name__: one for one in ends}
 
 
-_ALL: Final = _by_name(
+ENDS: Final = _by_name(
     *(quiet, reboot, moved, news, forgets, releases, hop, same),
     *(blip, partial, grave, refused_churn, blind_churn, dropped, unsure),
 )
-ENDS: Final = {name: end for name, end in _ALL.items() if name not in AWAITED}
 LAST: Final = _by_name(address, fewer, stop)  # of every session

@@ -16,7 +16,6 @@ import ipaddress
 import os
 import traceback
 from collections.abc import Callable
-from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -31,7 +30,6 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import session_troubles
-from tests.session_awaited import AWAITED
 from tests.session_ends import ENDS, LAST
 from tests.session_gateway import SILENT
 from tests.session_life import MOMENTS, Broken, Doom
@@ -86,14 +84,9 @@ NAMES = (
 CHANGING = tuple(name for name in NAMES if "Mapping" in name or "Pinhole" in name)
 CAUSES = ("hold", "again", "table", "reboot", "renew", "address", "neighbour", "release", "restart", "none")
 LIES = ({"ConnectionStatus": "Disconnected"}, {"ExternalIPAddress": "6.6.6.6"}, {"PortMappingNumberOfEntries": "0"})
-OWN_WORDS = ("",) if "own_word" in AWAITED else ("", "", "", "UPnP")
+OWN_WORDS = ("", "", "", "UPnP")
 seldom = st.sampled_from((False, False, False, True))  # a life that ends takes with it what might have gone wrong
 routers = st.sampled_from((0, 0, 0, 1, 2))
-
-
-def once_borne(name: str, **draws: Any) -> Callable[[Any], Any]:
-    """A rule, unless it is awaited."""
-    return (lambda method: method) if name in AWAITED else rule(**draws)
 
 
 class Session(RuleBasedStateMachine):
@@ -158,7 +151,7 @@ class Session(RuleBasedStateMachine):
             self._judged(self.world.life.stop)
             self.world.begin()
 
-    @once_borne("unsure", which=st.integers(0, 3), seconds=st.sampled_from((0.0, 0.03, 1.0, 12.0)))
+    @rule(which=st.integers(0, 3), seconds=st.sampled_from((0.0, 0.03, 1.0, 12.0)))
     def unsure(self, which: int, seconds: float) -> None:
         """Wanted for a moment in which no answer comes."""
         world, mapping, pinhole = self.world, WANTED[which], PINHOLES[which % len(PINHOLES)]
@@ -273,17 +266,17 @@ class Session(RuleBasedStateMachine):
         if told:
             self.world.alive(gateway)
 
-    @once_borne("partial", number=routers, seconds=st.sampled_from((1.0, 20.0, 200.0)))
+    @rule(number=routers, seconds=st.sampled_from((1.0, 20.0, 200.0)))
     def partial(self, number: int, seconds: float) -> None:
         """It restarts and describes a part of itself only."""
         session_troubles.partial(self.world, self.world.gateways[number], seconds)
 
-    @once_borne("grave", number=routers, silent=st.sampled_from((0.1, 1.0, 9.0)))
+    @rule(number=routers, silent=st.sampled_from((0.1, 1.0, 9.0)))
     def grave(self, number: int, silent: float) -> None:
         """It is silent, and then at another port."""
         session_troubles.grave(self.world, self.world.gateways[number], silent=silent)
 
-    @once_borne("refused_churn", number=routers, now=seldom)
+    @rule(number=routers, now=seldom)
     def churn(self, number: int, now: bool) -> None:
         """Its table changes all the time, for minutes where that is all there is to do."""
         seconds = session_troubles.CHURN_SECONDS if now and SESSIONS else 20.0
@@ -374,7 +367,7 @@ class Session(RuleBasedStateMachine):
     def cable(self, up: bool) -> None:
         self.world.cable = up
 
-    @once_borne("blip", seconds=st.sampled_from((6.0, 0.4, 40.0)))
+    @rule(seconds=st.sampled_from((6.0, 0.4, 40.0)))
     def blip(self, seconds: float) -> None:
         session_troubles.blip(self.world, seconds)
 

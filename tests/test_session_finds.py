@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import session_ends
-from tests.session_awaited import AWAITED
 from tests.session_ends import reboot
 from tests.session_life import Doom
 from tests.session_troubles import churn
@@ -21,18 +18,8 @@ from txigd.limits import BOOT_RETRY_SECONDS, LEFTOVERS_SECONDS
 from txigd.testing import Rules
 
 WEB = PortMapping("TCP", 8080, description="web", lease_seconds=0)
+GAME = PortMapping("UDP", 5000, description="game", any_port=True)
 HOLE = Pinhole("TCP", 8080)
-
-
-def awaited(name: str) -> Callable[[Any], Any]:
-    """Skipped while what it shows is in :data:`tests.session_awaited.AWAITED`."""
-
-    def mark(test: Any) -> Any:
-        if name in AWAITED:
-            test.skip = f"{name}: not borne yet"
-        return test
-
-    return mark
 
 
 class FindsTests(SynchronousTestCase):
@@ -188,18 +175,15 @@ class FindsTests(SynchronousTestCase):
         self.world.check()
 
     # -- what is awaited -----------------------------------------------------------------------------------------------
-    @awaited("blip")
     def test_F15_a_link_that_was_down_for_a_moment_is_heard_on_again(self) -> None:
         """The callback port was closed with the link, and the address is the same as before."""
         self.begin()
         session_ends.blip(self.world)
 
-    @awaited("partial")
     def test_Q052_a_description_without_a_WAN_device_after_a_restart_is_no_last_word(self) -> None:
         self.begin()
         session_ends.partial(self.world)
 
-    @awaited("partial")
     def test_Q052_a_first_description_without_a_WAN_device_is_no_last_word(self) -> None:
         """Host and router boot together."""
         self.world.wanted = [WEB]
@@ -208,12 +192,10 @@ class FindsTests(SynchronousTestCase):
         self.world.wait(20.0 + BOOT_RETRY_SECONDS + session_ends.SOON)
         self.world.check_wanted()
 
-    @awaited("refused_churn")
     def test_F30_F37_what_is_refused_is_not_asked_for_at_each_change_of_the_table(self) -> None:
         self.begin()
         session_ends.refused_churn(self.world)
 
-    @awaited("refused_churn")
     def test_F31_what_conflicts_is_not_asked_for_at_each_change_of_the_table(self) -> None:
         """Nothing shows at the port, and yet it is taken: by the gateway itself (Q128)."""
         self.begin()
@@ -223,15 +205,13 @@ class FindsTests(SynchronousTestCase):
         churn(self.world, router)
         self.world.check()
 
-    @awaited("blind_churn")
     def test_F35_what_cannot_be_read_back_is_not_added_at_each_change_of_the_table(self) -> None:
         self.begin()
         session_ends.blind_churn(self.world)
 
-    @awaited("own_word")
     def test_F53_a_gateway_with_a_word_of_its_own_keeps_one_entry_over_restarts(self) -> None:
         """It shows the same description for everybody's entry: what we made is known by the record."""
-        for wanted in (WEB, PortMapping("UDP", 5000, description="game", any_port=True)):
+        for wanted in (WEB, GAME):
             for rules in (Rules(), Rules(version=1), Rules(version=1, permanent_leases_only=True)):
                 world = World()
                 self.addCleanup(world.close)
@@ -246,7 +226,6 @@ class FindsTests(SynchronousTestCase):
                 world.life.stop()
                 world.check_left()
 
-    @awaited("grave")
     def test_F21_calls_to_a_port_that_is_silent_now_hold_up_nobody(self) -> None:
         """All is looked at while the router falls silent; it comes back at another port."""
         self.world.wanted = [PortMapping("TCP", 8080 + number) for number in range(10)]
@@ -255,12 +234,21 @@ class FindsTests(SynchronousTestCase):
         self.world.check_wanted()
         session_ends.grave(self.world)
 
-    @awaited("dropped")
     def test_F06_a_subscriber_that_was_dropped_without_a_word_subscribes_after_news(self) -> None:
         self.begin()
         session_ends.dropped(self.world)
 
-    @awaited("unsure")
     def test_F45_a_pinhole_that_is_released_before_its_answer_is_closed(self) -> None:
         self.begin(pinholes=True)
         session_ends.unsure(self.world)
+
+    def test_F14_F20_another_router_at_another_port_while_our_own_address_changes(self) -> None:
+        """The former one is opened anew because of the address, which is not to go on for ever."""
+        self.world.wanted = [replace(WEB, lease_seconds=3600), replace(GAME, lease_seconds=600)]
+        self.world.pinholes, self.world.six = [HOLE], True
+        self.world.make(Rules())
+        self.world.wait(20)
+        self.world.own = ADDRESSES[1]
+        self.world.router.replaced()
+        self.world.router.reboot(keep=False, move=True)
+        self.world.peace()

@@ -183,7 +183,7 @@ class HoldTests(IPv6Case):
         self.gathering.join(5)
         self.assertNotIn("Traceback", "".join(self.said))
 
-    def wait(self, what: Callable[[], object], seconds: float = 15) -> None:
+    def wait(self, what: Callable[[], object], seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
         while not what():
             if time.monotonic() > deadline:

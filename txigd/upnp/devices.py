@@ -122,7 +122,7 @@ class Devices:
             return
         if isinstance(change, Doubted):
             if self._device_at(sighting.location) is not None:
-                self._background(self._verify(sighting, change.why))
+                self._background(self._verify(sighting.location, sighting, change.why))
             elif self.discovery is not None:
                 self.discovery.presence.forget(sighting.location)  # never described, so of no use
         elif not self.accepts(sighting):
@@ -164,22 +164,27 @@ class Devices:
                 return device
         return None
 
-    async def _verify(self, sighting: Sighting, why: str) -> None:
+    def doubt(self, device: RemoteDevice) -> None:
+        """Somebody found that the device does not answer: look whether it is there, and change nothing if it is."""
+        self._background(self._verify(device.location, device.sightings.get(device.location), "silent"))
+
+    async def _verify(self, location: DeviceURL, sighting: Sighting | None, why: str) -> None:
         """A byebye or a silence is believed only when the device does not answer, asked twice (A5, Q034)."""
         try:
-            description = await self._fetches.twice(self.exchange, sighting.location)
+            description = await self._fetches.twice(self.exchange, location)
         except (ExchangeError, DescriptionError):
-            await self._lose(sighting.location, why)
+            await self._lose(location, why)
             return
         if self.discovery is None:
             return
-        self.discovery.presence.confirm(sighting.location, self.reactor.seconds())
-        device = self._device_at(sighting.location)
+        self.discovery.presence.confirm(location, self.reactor.seconds())
+        device = self._device_at(location)
         if device is None or device.udn != description.root.udn:
             self._take(description, sighting)
         elif why == "byebye":
             # a restart so quick that only this shows: its answer to a search tells by BOOTID
-            self.discovery.probe(sighting.location.host, sighting.search_port or SSDP_PORT)
+            port = SSDP_PORT if sighting is None else sighting.search_port or SSDP_PORT
+            self.discovery.probe(location.host, port)
             self.device_doubted(device)
 
     def device_doubted(self, device: RemoteDevice) -> None:
