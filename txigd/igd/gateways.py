@@ -273,7 +273,8 @@ class Gateways(control_point.ControlPoint):
                 pause = min(2.0**gateway.openings_failed, NAMED_RETRY_CEILING_SECONDS)
                 gateway.openings_failed = min(gateway.openings_failed + 1, 16)
                 _log.info("gateway {name!r}: {error}", name=gateway.friendly_name, error=str(error))
-                self.doubt(gateway.device)  # nothing else asks for it meanwhile (F20)
+                if gateway.udn in self._gateways:
+                    self.doubt(gateway.device)  # it is in use, perhaps, and nothing else asks whether it is there (F20)
             except NoConnection as error:
                 self._refuse(gateway.device, str(error))
                 return
