@@ -135,7 +135,7 @@ async def map_(reactor: Any, options: argparse.Namespace, report: Report) -> int
     async with control_point(reactor, options, events=options.hold) as point:
         gateway = await point.gateway(options.timeout)
         held = [
-            gateway.mappings.hold(dataclasses.replace(wanted, lease_seconds=lease, description=options.name))
+            point.mappings.hold(dataclasses.replace(wanted, lease_seconds=lease, description=options.name))
             for wanted in options.mappings
         ]
         for one in held:
@@ -155,7 +155,7 @@ async def map_(reactor: Any, options: argparse.Namespace, report: Report) -> int
                 _mapped(gateway, one.wanted, made),
             )
         if options.hold and result == 0:
-            gateway.mappings.observe(Printer(reactor, report))
+            point.mappings.observe(Printer(reactor, report))
             await interrupted(reactor)
         elif not options.hold:
             for one in held:
