@@ -1136,6 +1136,27 @@ class LinkTests(ControlPointTestCase):
         self.assertEqual({asked.name for asked in self.lan.asked if asked.url.port == former}, {"UNSUBSCRIBE"})
         self.assertIn("has moved from http://", str(self.failureResultOf(asked, ExchangeError).value))
 
+    def test_F03_whoever_hears_that_it_moved_may_end_another_call(self) -> None:
+        gateway = self.found()
+        self.wait(3)
+        self.router.faults["*"] = "hang"
+        proxy = gateway.wan.connection.proxy
+        under_way, first, second = (proxy.call("GetExternalIPAddress") for _ in range(3))
+        for one in (under_way, second):
+            one.addErrback(lambda failure: None)
+        first.addErrback(lambda failure: second.cancel())
+        gateway.wan.hint()
+        self.wait(1)
+        moved = MemoryGateway(self.clock, port=6000, udn=self.router.udn)
+        moved.boot_id = 2
+        self.lan.gateways[:] = [moved]
+        self.discovery.alive(moved)
+        self.wait(60)
+        self.assertEqual(gateway.location, str(moved.location))
+        moved.cut()
+        self.wait(POLL_SECONDS + 2)
+        self.assertFalse(gateway.wan.status.connected, "the line is read on")
+
     def test_F14_Q141_our_address_changed(self) -> None:
         gateway = self.found()
         held = gateway.mappings.hold(WEB)

@@ -273,6 +273,27 @@ class FakeDeviceTests(ControlPointTestCase):
         self.wait(POLL_SECONDS + 5, 1)
         self.assertEqual(held.status.state, MappingState.ACTIVE)
 
+    def test_F27_a_gateway_that_has_become_the_only_NAT(self) -> None:
+        state = self.router.state
+        state.hide_private_address = True
+        state.line.address = "10.1.2.3"
+        held = self.held()
+        self.assertIn("double_nat", held.status.reason)
+        state.line.address = "11.22.33.44"
+        self.router.boot_id += 1
+        self.discovery.alive(self.router)
+        self.wait(10)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+        state.table.clear()
+        self.router.faults["AddPortMapping"] = 501
+        assert self.point.current is not None
+        self.point.current.verify()
+        self.wait(10)
+        self.assertNotIn("double_nat", held.status.reason)
+        self.router.faults.clear()
+        self.wait(30)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+
     def test_F27_F37_501_while_the_line_is_down_is_no_second_NAT(self) -> None:
         self.router.cut()
         self.router.faults["AddPortMapping"] = 501

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 from tests.memory_lan import Asked, MemoryGateway
 from tests.test_control_point import WEB, ControlPointTestCase
@@ -80,6 +81,23 @@ class FormerConnectionTests(ControlPointTestCase):
 
     def on_record(self) -> list[int]:
         return [record.external_port for udn in self.journal.udns for record in self.journal.entries(udn)]
+
+    def test_F23_whichever_way_it_goes_nothing_is_pending_after_the_end(self) -> None:
+        for seed in range(15):
+            self.setUp()
+            chance = Random(seed)
+            gateway, _ = self.live(WEB)
+            to = self.first
+            for _ in range(chance.randint(1, 6)):
+                to = self.second if to == self.first else self.first
+                self.two.carry(to)
+                gateway.wan.hint()
+                self.two.down = chance.choice((self.first, self.second, "", "", ""))
+                self.wait(chance.choice((1, 2, 3, 6, 9, 20)))
+                self.two.down = ""
+            self.wait(700, 5)
+            self.successResultOf(self.point.stop())
+            self.assertEqual((self.clock.getDelayedCalls(), self.tables(), self.on_record()), ([], ([], []), []), seed)
 
     def test_F23_F33_what_is_held_moves(self) -> None:
         gateway, (web,) = self.live(WEB)

@@ -190,6 +190,19 @@ class RenewalTests(RefusedCase):
         self.assertState(lease, MappingState.ACTIVE)
         self.assertEqual(lease.status.reason, "")
 
+    def test_F46_refused_renewals_and_one_lost_packet_are_no_loss(self):
+        lease = self.lease()
+        self.run_to_rest(lease)
+        self.instead = lambda command: Denied(501, "ActionFailed") if isinstance(command, Add) else None
+        while not lease.status.reason:
+            self.pass_time(lease, 1)
+        self.pass_time(lease, 200)
+        lost = [Failed("one lost packet")]
+        self.instead = lambda command: Denied(501, "") if isinstance(command, Add) else lost.pop() if lost else None
+        while lost:
+            self.pass_time(lease, 1)
+        self.assertState(lease, MappingState.ACTIVE)
+
     def test_F37_a_renewal_that_501_refused_is_tried_again_when_the_line_is_up(self):
         lease = self.lease()
         self.run_to_rest(lease)

@@ -70,6 +70,14 @@ class TurnsTests(SynchronousTestCase):
         self.assertRaises(ExchangeError, self.turns.take, 0.0)
         self.assertEqual(self.pass_all(), "first")
 
+    def test_F03_closed_while_one_who_hears_of_it_makes_another_leave(self) -> None:
+        self.take("first", 0)
+        one, two, three = (self.turns.take(0.0) for _ in range(3))
+        one.addErrback(lambda failure: two.cancel())
+        self.turns.close(ExchangeError("it has moved"))
+        self.failureResultOf(two, CancelledError)
+        self.failureResultOf(three, ExchangeError)
+
     def test_F51_more_seats_at_the_end(self) -> None:
         turns = [self.turns.take(0.0) for _ in range(6)]
         self.turns.widen(3)

@@ -97,6 +97,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         self._releasing = False
         self._waiting = wait_for is not None
         self._running: Deferred[None] | None = None
+        self._run_number = 0  # of the run that counts: one that was ended may be too late to be cancelled
         self._sleep: Deferred[None] | None = None
         self._doubts: set[Callable[[float], object]] = set()  # how the machine is to be told again after this command
         self._gone: list[Deferred[None]] = []
@@ -115,6 +116,9 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
     def _fits(self, lease: LeaseT, place: PlaceT) -> bool:
         """Whether the machine is good for this place; otherwise there will be a new one."""
         return True
+
+    def _stays(self, place: PlaceT) -> None:
+        """The machine goes on at this place, which may be another object than before."""
 
     async def _carry_out(self, place: PlaceT, lease: LeaseT, command: Any) -> Any:
         """Do on the gateway what the machine asks for, and return the fact. A TxigdError counts as Failed."""
@@ -194,13 +198,16 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
             self._say(refusal)
             return
         self._place = place
-        if self._lease is None or not self._fits(self._lease, place):
+        lease = self._lease
+        if lease is None or not self._fits(lease, place):
             self._lease = self._new_lease(place)
         elif restarted:
+            self._stays(place)
             self._drop_step("the gateway restarted")
-            self._lease.gateway_restarted(self._clock.seconds())
+            lease.gateway_restarted(self._clock.seconds())
         else:
-            self._lease.recheck(self._clock.seconds())
+            self._stays(place)
+            lease.recheck(self._clock.seconds())
         if not self._waiting:
             self._start()
 
@@ -220,9 +227,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         """
         place, lease = self._place, self._lease
         self._place = self._lease = None
-        if self._running is not None:
-            self._running.cancel()
-            self._running = None
+        self._end_run()
         if place is None or lease is None or self.status.state is MappingState.RELEASED:
             if self._releasing:
                 self._finish()
@@ -242,8 +247,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
 
     def abandon(self) -> None:
         """Stop at once, whatever is under way."""
-        if self._running is not None:
-            self._running.cancel()
+        self._end_run()
         self._finish()
 
     # -- inside ------------------------------------------------------------------------------------------------------
@@ -251,9 +255,14 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         """What was asked before a restart may get its answer late, or never; nothing is known of it (F45)."""
         if self._running is None or self._sleep is not None or self._lease is None:
             return
-        self._running.cancel()
-        self._running = None
+        self._end_run()
         self._lease.learn(Failed(reason), self._clock.seconds())
+
+    def _end_run(self) -> None:
+        self._run_number += 1
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
 
     def _doubt(self, tell: Callable[[float], object]) -> None:
         """Tell the machine of what happened, now and once more after the command under way, if there is one."""
@@ -269,13 +278,13 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
 
     def _start(self) -> None:
         if self._running is None:
-            self._running = Deferred.fromCoroutine(self._run())
+            self._running = Deferred.fromCoroutine(self._run(self._run_number))
             self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
         else:
             self._wake()
 
-    async def _run(self) -> None:
-        while True:
+    async def _run(self, number: int) -> None:
+        while number == self._run_number:
             place, lease = self._place, self._lease
             if place is None or lease is None:
                 await self._rest(None)
@@ -284,39 +293,44 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
                 lease.release()
             command = lease.next(self._clock.seconds())
             if isinstance(command, Done):
-                break
+                self._finish()
+                return
             self._say(lease.status)
             if isinstance(command, Rest):
                 await self._rest(max(0.0, command.until - self._clock.seconds()))
             else:
                 self._doubts.clear()
-                await self._step(place, lease, command)
+                fact = await self._ask(place, lease, command)
+                if number != self._run_number:
+                    return
+                self._learn(lease, fact)
                 for tell in self._doubts:  # what was under way may have been answered before that
                     tell(self._clock.seconds())
-        self._finish()
 
     async def _farewell(self, place: PlaceT, lease: LeaseT) -> None:
         while not isinstance(command := lease.next(self._clock.seconds()), Done):
             if isinstance(command, Rest):
                 await deferLater(self._clock, max(0.0, command.until - self._clock.seconds()))
             else:
-                await self._step(place, lease, command)
+                self._learn(lease, await self._ask(place, lease, command))
 
     def _parted(self, result: _T) -> _T:
         """A release ended with the farewell that it had come to."""
         self._finish()
         return result
 
-    async def _step(self, place: PlaceT, lease: LeaseT, command: Any) -> None:
+    async def _ask(self, place: PlaceT, lease: LeaseT, command: Any) -> Any:
         try:
-            fact = await self._carry_out(place, lease, command)
+            return await self._carry_out(place, lease, command)
         except CancelledError:
             raise
         except TxigdError as error:
-            fact = Failed(str(error))
+            return Failed(str(error))
         except Exception as error:
             _log.failure("holding {wanted} met a fault", wanted=str(self.wanted))
-            fact = Failed(f"a fault of our own: {type(error).__name__}")  # it stays wanted and is tried again
+            return Failed(f"a fault of our own: {type(error).__name__}")  # it stays wanted and is tried again
+
+    def _learn(self, lease: LeaseT, fact: Any) -> None:
         losses = lease.losses
         lease.learn(fact, self._clock.seconds())
         if lease.losses > losses:
@@ -329,7 +343,8 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         try:
             await rest
         finally:
-            self._sleep = None
+            if self._sleep is rest:
+                self._sleep = None
             if call is not None and call.active():
                 call.cancel()
 

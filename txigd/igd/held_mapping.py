@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 from random import Random
 
 from twisted.internet.defer import Deferred
@@ -37,6 +38,13 @@ from txigd.limits import JOURNAL_SLACK_SECONDS, PORT_RANGE
 _log = log.logger("txigd.mappings")
 
 
+@dataclass
+class _At:
+    """Where the machine asks now: at each opening of a gateway its connections are other objects."""
+
+    place: Connection
+
+
 class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
     """One wanted mapping and how it stands. Made by :meth:`txigd.igd.mappings.Mappings.hold`.
 
@@ -62,6 +70,7 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
         self._random = random
         self._turn = turn
         self._books = Books() if books is None else books
+        self._at: _At | None = None
 
     @property
     def external_port(self) -> int:
@@ -104,6 +113,7 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
         client = self._client(place)
         assert client is not None
         kept = self._books.journal.port_for(self.wanted)
+        at = self._at = _At(place)
         return Lease(
             self.wanted,
             client=client,
@@ -113,11 +123,15 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             external_port=kept if self.wanted.takes(kept) else 0,
             turn=self._turn,
             reserves=place.reserves and self.wanted.port_range is None,  # it picks from all ports
-            line_up=lambda: place.line_up,
-            hidden=lambda: place.hidden,
-            former=lambda port: self._former(place, client, port),
-            on_record=lambda entry: self._books.made(place.udn, entry, self._host_id),
+            line_up=lambda: at.place.line_up,
+            hidden=lambda: at.place.hidden,
+            former=lambda port: self._former(at.place, client, port),
+            on_record=lambda entry: self._books.made(at.place.udn, entry, self._host_id),
         )
+
+    def _stays(self, place: Connection) -> None:
+        if self._at is not None:
+            self._at.place = place
 
     def _former(self, place: Connection, client: ipaddress.IPv4Address, port: int) -> tuple[str, float | None] | None:
         """What we have on record there that leads to another address, and the seconds until it ends."""

@@ -116,7 +116,7 @@ class Lease(Standing):
     def line_came_up(self, now: float) -> None:
         """The gateway's line is up again: what it refused for a while is tried at once (F37)."""
         if self._passing and self.status.state in (MappingState.REFUSED, MappingState.ADDING, *WORKING):
-            self._term.failures = 0
+            self._term.forgive()
             self.recheck(now)
 
     def gateway_silent(self, reason: str) -> None:
@@ -163,7 +163,7 @@ class Lease(Standing):
             self._conflict(name_of(fact.entry), now)
         elif not self._whose.right(fact.entry):
             self._phase = Phase.ADD
-        elif self.status.state is MappingState.ACTIVE and not self._term.failures:
+        elif self.status.state is MappingState.ACTIVE and not self._term.troubled:
             if self._term.due(now):
                 self._phase = Phase.ADD
             else:

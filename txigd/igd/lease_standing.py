@@ -132,7 +132,7 @@ class Standing:
             self._port = self._others.home
         if self._stands(now):
             self.status = replace(self.status, reason=reason)
-            self._rest(self._term.retry(now) if passing else self._term.long_retry(now), now)
+            self._rest(self._term.retry(now, refused=True) if passing else self._term.long_retry(now), now)
             return
         if passing and self._hidden():
             # its line is up, so this passes when it gets a public address, which is heard of (F37)
@@ -140,7 +140,7 @@ class Standing:
             self._rest(self._term.long_pause(HIDDEN_RETRY_SECONDS), now)
             return
         self._say(state, reason)
-        self._rest(self._term.pause() if passing else self._term.long_pause(), now)
+        self._rest(self._term.pause(refused=True) if passing else self._term.long_pause(), now)
 
     def _stands(self, now: float) -> bool:
         """Whether what we made works yet: it was just seen, or nothing speaks against it where nothing is shown."""

@@ -37,7 +37,7 @@ class Term:
     :param turn: when to look next after a look.
     :ivar ask_seconds: the lease to ask for.
     :ivar granted_seconds: the lease that was granted last, 0 for a permanent one or for nothing.
-    :ivar failures: how many calls failed in a row.
+    :ivar failures: how many calls failed in a row; those that were refused for the moment count by themselves.
     """
 
     def __init__(self, wanted_seconds: int, *, spread: Callable[[], float], turn: Turn) -> None:
@@ -49,7 +49,7 @@ class Term:
         self._on_trial = False  # the lease in use is longer than wanted, and 402 may have meant a full table (Q125)
         self._tried = False  # the wanted one was refused again where our own entry stood: it is the lease
         self.granted_seconds = 0
-        self.failures = 0
+        self.failures = self._refusals = 0
         self._lifespan = Lifespan()
         self._begun_at = self._not_before = 0.0
         self._renew_at: float | None = None
@@ -95,7 +95,7 @@ class Term:
         """Another life of the gateway."""
         self._from_the_top()
         self._exhausted = False
-        self.failures = 0
+        self.failures = self._refusals = 0
         self._lifespan.forget()
 
     # -- what was granted --------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class Term:
 
     def seen(self, left_seconds: int, now: float, *, readable: bool) -> float:
         """It is there: when to look, or to renew, next."""
-        self.failures = 0
+        self.failures = self._refusals = 0
         assert self._renew_at is not None
         self._ends_at = now + left_seconds if left_seconds else None
         if left_seconds and self.ask_seconds:
@@ -177,15 +177,28 @@ class Term:
         soon = now + RENEWAL_DUE_SECONDS
         return soon if renewed else min(self._ends_at, soon)
 
-    def pause(self) -> float:
-        """Seconds until the next try after one more failure."""
-        self.failures += 1
-        seconds: float = min(RETRY_FIRST_SECONDS * 2 ** min(self.failures - 1, 16), RETRY_CEILING_SECONDS)
+    @property
+    def troubled(self) -> bool:
+        """Whether the last call failed or was refused."""
+        return bool(self.failures or self._refusals)
+
+    def forgive(self) -> None:
+        """Begin again with the shortest pauses."""
+        self.failures = self._refusals = 0
+
+    def pause(self, *, refused: bool = False) -> float:
+        """Seconds until the next try after one more failure, or one more refusal that will pass."""
+        if refused:
+            self._refusals += 1
+        else:
+            self.failures += 1
+        times = self._refusals if refused else self.failures
+        seconds: float = min(RETRY_FIRST_SECONDS * 2 ** min(times - 1, 16), RETRY_CEILING_SECONDS)
         return seconds * (1 + RENEW_JITTER * self._spread())
 
-    def retry(self, now: float) -> float:
+    def retry(self, now: float, *, refused: bool = False) -> float:
         """The same, but while it lives, several tries before it runs out, however often it failed (F46)."""
-        return min(self.pause(), max(RETRY_FIRST_SECONDS, self._part_of_the_rest(now)))
+        return min(self.pause(refused=refused), max(RETRY_FIRST_SECONDS, self._part_of_the_rest(now)))
 
     def long_pause(self, seconds: float = RETRY_CEILING_SECONDS) -> float:
         """About so many seconds, until the next try after what will not pass in a moment."""

@@ -209,15 +209,15 @@ class RemoteDevice:
         Calls to where it was before would only hold others up until nobody answers there (F03, F21).
         """
         former, self.description = self.description, description
-        if former.location != description.location:
-            self.caller.close(f"the device has moved from {former.location} to {description.location}")
         self._trees.pop(description.location, None)
         if former.location != description.location and former.location in self.sightings:
             self._keep(former)
         self.local_address = local_address
-        self.caller = Caller(self.exchange, clock=self.clock)
+        caller, self.caller = self.caller, Caller(self.exchange, clock=self.clock)
         self.boots += 1
         self._follow(again=True)
+        if former.location != description.location:  # last: whoever hears of it may ask again at once
+            caller.close(f"the device has moved from {former.location} to {description.location}")
 
     def resubscribe(self) -> None:
         """It began anew, and works: subscribe afresh what is observed."""

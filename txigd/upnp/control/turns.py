@@ -58,9 +58,8 @@ class Turns:
     def close(self, error: ExchangeError) -> None:
         """Send all away who wait or come later."""
         self.closed = error
-        waiting, self._waiting = self._waiting, []
-        for _, turn in waiting:
-            turn.errback(error)
+        while self._waiting:  # whoever hears of it may make others leave
+            self._waiting.pop(0)[1].errback(error)
 
     def widen(self, seats: int) -> None:
         """Let so many sit at once from now on, if that is more than before."""
