@@ -618,6 +618,22 @@ class ExchangeTests(MappingsTestCase):
         self.wait(5)
         self.assertEqual([(one.external_port, one.internal_port) for one in self.router.table], [(1000, 80)])
 
+    def test_F54_F45_twice_while_the_first_one_there_is_leaving(self) -> None:
+        """Who only waited for it goes at once; the next one waits for it all the same, else its entry is deleted."""
+        self.router.faults["GetSpecificPortMappingEntry"] = "refuse"  # one answer is lost
+        self.mappings.exchange([PortMapping("TCP", 81, 1000)])
+        self.clock.advance(0.1)
+        self.router.faults.clear()
+        self.mappings.exchange([PortMapping("TCP", 82, 1000)])
+        (held,) = (one for one in self.mappings if not one.leaving)
+        for _ in range(60):
+            self.clock.advance(0.5)
+            there = [(one.external_port, one.internal_port) for one in self.router.table]
+            if held.status.state is MappingState.ACTIVE:
+                self.assertIn((1000, 82), there)
+        self.assertEqual((held.status.state, there), (MappingState.ACTIVE, [(1000, 82)]))
+        self.assertEqual(self.mappings._former, set())
+
     def test_F54_D6_one_at_a_time_in_the_place_of_one_that_is_leaving(self) -> None:
         self.router.faults["DeletePortMapping"] = "hang"
         next(iter(self.mappings)).release()

@@ -76,11 +76,9 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
         if self._count_wanted() >= self._most:
             raise InvalidArgument(f"{wanted}: {self._most} {self.KIND} are held already")
         self._check_room(1)
-        wait_for = None
         if former is not None:
             self._former.add(former)
-            wait_for = self._until(former.release()).addCallback(lambda _: self._former.discard(former))
-        held = self._held[key] = self._make(wanted, wait_for)
+        held = self._held[key] = self._make(wanted, self._farewells(key))
         held.watched.observe(self._listener(key, held))
         held.on_loss = functools.partial(self._one_lost, key, held)
         if self._place is not None:
@@ -160,6 +158,15 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
         return done.addTimeout(seconds, self._clock).addBoth(abandon)
 
     # -- inside ------------------------------------------------------------------------------------------------------
+    def _farewells(self, key: Hashable) -> Deferred[None] | None:
+        """Fires when all that were held in this place before have left it; None where there are none.
+
+        One that only waited for another to leave goes at once: that other one may be there still.
+        """
+        leaving = [former for former in self._former if self._key(former.wanted) == key]
+        gone = [self._until(former.release()) for former in leaving]
+        return gatherResults(gone).addCallback(lambda _: self._former.difference_update(leaving)) if gone else None
+
     def _count_wanted(self) -> int:
         return sum(not held.leaving for held in self)
 
