@@ -442,6 +442,13 @@ class PinholesTests(SynchronousTestCase):
             self.wait(LEFTOVERS_SECONDS + 0.1)
             self.assertEqual((self.open_ports(), self.on_record()), ([], []))
 
+    def test_F45_F16_parted_from_where_it_cannot_be_asked_for_again_it_stays_on_record(self) -> None:
+        self.unanswered()
+        self.gateway.faults["AddPinhole"] = 501
+        self.pinholes.part("another gateway took over")
+        self.wait(1)
+        self.assertEqual((self.open_ports(), self.on_record()), ([8080], [8080]))
+
     def test_Q199_what_was_refused_or_never_sent_is_not_on_record(self) -> None:
         for faults in ({"AddPinhole": 606}, {"GetFirewallStatus": "hang"}):
             self.gateway.faults.update(faults)

@@ -72,9 +72,8 @@ class HeldPinhole(Held[Pinhole, PinholeStatus, Firewall, PinholeLease]):
         if isinstance(command, Close):
             if lease.client is None:
                 return Closed()
-            return self._learned(
-                place, command.unique_id, lease.client, await place.close(command.unique_id, lease.client)
-            )
+            closed = await place.close(command.unique_id, lease.client)
+            return self._learned(place, lease, command.unique_id, lease.client, closed)
         try:
             client = place.client(self.wanted.internal_client, kept=lease.client)
         except AddressingError as error:
@@ -83,18 +82,18 @@ class HeldPinhole(Held[Pinhole, PinholeStatus, Firewall, PinholeLease]):
         if isinstance(command, Open):
             write_ahead = functools.partial(opening, self._books, place.device.udn, self.wanted, client)
             fact = await place.open(self.wanted, client, command.lease_seconds, due=due, before=write_ahead)
-            return self._learned(place, 0, client, fact)
+            return self._learned(place, lease, 0, client, fact)
         assert isinstance(command, Extend)
         if client != lease.client:
             # the provider gave us another prefix: the old address leads nowhere, and its pinhole runs out by itself
             return Missing()
         fact = await place.extend(command.unique_id, client, command.lease_seconds, due=due)
-        return self._learned(place, command.unique_id, client, fact)
+        return self._learned(place, lease, command.unique_id, client, fact)
 
     def _learned(
-        self, place: Firewall, unique_id: int, client: ipaddress.IPv6Address, fact: PinholeFact
+        self, place: Firewall, lease: PinholeLease, unique_id: int, client: ipaddress.IPv6Address, fact: PinholeFact
     ) -> PinholeFact:
-        if not (isinstance(fact, Denied) and self._lease is not None and self._lease.unsure):
+        if not (isinstance(fact, Denied) and lease.unsure):
             learn(self._books, place.device.udn, self.wanted, unique_id, client, fact)
         return fact
 
