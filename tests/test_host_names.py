@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 from tests.memory_lan import US, Asked, MemoryGateway, reply
 from tests.test_control_point import WEB, ControlPointTestCase
+from tests.test_mappings import HOST, MappingsTestCase
+from txigd.igd.books import Books
 from txigd.igd.held_mapping import HeldMapping
 from txigd.igd.journal import Journal
 from txigd.igd.lease_facts import MappingState
 from txigd.igd.mapping import PortMapping, tag
+from txigd.igd.mappings import Mappings
 from txigd.limits import RETRY_CEILING_SECONDS
 from txigd.steady import boot_time
 from txigd.testing import Entry
@@ -112,3 +116,56 @@ class HostNameTests(ControlPointTestCase):
         self.assertEqual((held.status.state, self.router.table), (MappingState.CONFLICT, [theirs]))
         self.stop()
         self.assertEqual(self.router.table, [theirs])
+
+    def test_D5_a_cloned_host_took_the_place_of_ours_while_we_were_dead(self) -> None:
+        self.permanent()
+        self.live(WEB)
+        self.kill()
+        theirs = self.put("192.168.1.99")
+        (held,) = self.live(WEB, seconds=2 * RETRY_CEILING_SECONDS)
+        self.assertEqual((held.status.state, self.router.table), (MappingState.CONFLICT, [theirs]))
+        self.stop()
+        self.assertEqual(self.router.table, [theirs])
+
+
+class CloneTests(MappingsTestCase):
+    """A cloned host has our tag; the gateway comes to show it by its name."""
+
+    def make(self) -> Mappings:
+        self.journal = Journal()
+        return Mappings(self.clock, HOST, books=Books(self.journal, self.clock.seconds), random=Random(1))
+
+    def made(self, lease_seconds: int = 3600) -> HeldMapping:
+        held = self.mappings.hold(PortMapping("TCP", 8080, description="web", lease_seconds=lease_seconds))
+        self.mappings.attach(self.connection)
+        self.wait(2)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+        self.lan.asked.clear()
+        return held
+
+    def cloned(self, client: str) -> Entry:
+        entry = Entry("TCP", 8080, client, 8080, "", tag(HOST, "web"))
+        self.router.state.table.clear()
+        self.router.state.table.put(entry)
+        return entry
+
+    def test_D5_what_has_run_out_says_nothing(self) -> None:
+        held = self.made(lease_seconds=120)
+        self.mappings.detach("the gateway is gone")
+        self.wait(3600)
+        theirs = self.cloned("clone.lan")
+        self.mappings.attach(self.connection)
+        self.wait(5)
+        self.assertEqual((held.status.state, self.router.table), (MappingState.CONFLICT, [theirs]))
+        self.assertEqual(self.lan.names(), ["GetSpecificPortMappingEntry"])
+
+    def test_D5_the_table_was_lost_and_the_clone_was_quicker(self) -> None:
+        for name in ("clone.lan", ""):
+            with self.subTest(name=name):
+                self.setUp()
+                held = self.made()
+                theirs = self.cloned(name)
+                self.mappings.attach(self.connection)
+                self.wait(5)
+                self.assertEqual((held.status.state, self.router.table), (MappingState.CONFLICT, [theirs]))
+                self.assertEqual(self.lan.names(), ["GetSpecificPortMappingEntry"])

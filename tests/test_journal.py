@@ -254,6 +254,7 @@ class Bounds(SynchronousTestCase):
                     shown(wanted, client="192.168.100.100", description=quotes, remote_host="198.51.100.199"),
                     now=1e9,
                 )
+                journal.named(udn, shown(wanted, client="192.168.100.100", remote_host="198.51.100.199"), quotes)
                 journal.will_add(udn, entry, lease_seconds=LEASE_CEILING_SECONDS, now=1e9)
                 journal.keep_port(replace(wanted, internal_port=1 + n + 70 * g), 65_535)
             for n in range(JOURNAL_PINHOLES + 3):
@@ -268,6 +269,7 @@ class Bounds(SynchronousTestCase):
         self.assertEqual(len(again.udns[-1]), USN_OCTETS)
         self.assertEqual(len(again.entries(again.udns[-1])), JOURNAL_ENTRIES)
         self.assertEqual(len(again.entries(again.udns[-1])[0].shown), DESCRIPTION_TAG_OCTETS)
+        self.assertEqual(len(again.entries(again.udns[-1])[0].named), DESCRIPTION_TAG_OCTETS)
         self.assertEqual(len(again.pinholes(again.udns[-1])), JOURNAL_PINHOLES)
         self.assertEqual(len(again.pinned()), JOURNAL_GATEWAYS)
         self.assertEqual(len(again.pinned()[0].location), LOCATION_OCTETS)
@@ -505,6 +507,18 @@ class Octets(SynchronousTestCase):
             self.assertIn(word, damage)
             self.assertLessEqual(len(damage), 200)
 
+    def test_a_name_is_kept_and_files_of_before_have_none(self):
+        journal = journal_with(made())
+        self.assertNotIn(b"named", journal.encode(1000.0))
+        journal.named(UDN, shown(), "mypc" * 40)
+        again = Journal.decode(journal.encode(1000.0), boot="run-1", now=1000.0)
+        self.assertEqual((again.damage, content(again)), ("", content(journal)))
+        (entry,) = again.entries(UDN)
+        self.assertEqual(entry.named, ("mypc" * 40)[:DESCRIPTION_TAG_OCTETS])
+        again.will_add(UDN, made(), lease_seconds=3600, now=1000.0)
+        again.added(UDN, made(), lease_seconds=3600, now=1000.0)
+        self.assertEqual(again.entries(UDN)[0].named, entry.named, "a renewal changes no name")
+
     def test_twins_are_damage(self):
         book = json.loads(journal_with(made()).encode(1000.0))
         book["gateways"] *= 2
@@ -561,6 +575,18 @@ class Reconciling(SynchronousTestCase):
         journal.will_add(UDN, made(), lease_seconds=0, now=1000.0)
         self.assertEqual(self.outcome(journal, [], [shown(lease_seconds=0)]), ([], [8080], []))
         self.assertEqual(self.outcome(journal, [], []), ([], [], [8080]))
+
+    def test_D5_a_name_is_ours_by_a_live_record_only_and_no_other_one_once_it_was_shown(self):
+        named = shown(client="mypc")
+        self.assertEqual(self.outcome(journal_with(made()), [WEB], [named]), ([(WEB, 8080)], [], []))
+        self.assertEqual(self.outcome(journal_with(made()), [], [named], now=90000.0), ([], [], [8080]), "run out")
+        for seen in ("mypc", str(US)):
+            journal = journal_with(made())
+            journal.found(UDN, shown(), now=1000.0)
+            if seen != str(US):
+                journal.named(UDN, shown(), seen)
+            self.assertEqual(self.outcome(journal, [WEB], [shown(client=seen)]), ([(WEB, 8080)], [], []))
+            self.assertEqual(self.outcome(journal, [], [shown(client="clone")]), ([], [], [8080]))
 
     def test_F54_a_mapping_less_in_the_configuration(self):
         journal = journal_with(made(), made(GAME))

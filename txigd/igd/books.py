@@ -47,14 +47,20 @@ class Books:
 
     def made(self, udn: str, entry: PortMappingEntry, host_id: str) -> bool:
         """Whether the record says that we made an entry that was read."""
-        live = [record for record in self.journal.entries(udn) if not record.has_run_out(self.now())]
-        return is_on_record(entry, live, tagged=is_ours(entry.description, host_id))
+        return is_on_record(entry, self._live(udn), tagged=is_ours(entry.description, host_id))
 
     def with_address(self, udn: str, fact: Fact, host_id: str) -> Fact:
-        """What was read, see :func:`txigd.igd.reconciliation.with_address`."""
+        """What was read, see :func:`txigd.igd.reconciliation.with_address`; the name that stood for us is kept."""
         if not isinstance(fact, Found):
             return fact
-        return Found(with_address(fact.entry, self.journal.entries(udn), host_id=host_id))
+        entry = with_address(fact.entry, self._live(udn), host_id=host_id)
+        if entry is not fact.entry:
+            self.journal.named(udn, entry, fact.entry.internal_client)
+        return Found(entry)
+
+    def _live(self, udn: str) -> list[JournalEntry]:
+        now = self.now()
+        return [record for record in self.journal.entries(udn) if not record.has_run_out(now)]
 
     def seen(self, udn: str, location: str) -> None:
         """A gateway is in use."""

@@ -20,6 +20,7 @@ from txigd.igd.journal_entry import (
     KeptPort,
     PinnedGateway,
     Slot,
+    client_name,
     latest_end,
     plain,
     slot_of,
@@ -82,7 +83,7 @@ class Journal:
         if before is not None:
             # Until it is answered either the old lease or the new one holds: the longer is kept.
             longer = None if before.expires is None or expires is None else max(before.expires, expires)
-            entry = replace(entry, expires=longer, sure=before.sure, shown=before.shown)
+            entry = replace(entry, expires=longer, sure=before.sure, shown=before.shown, named=before.named)
         else:
             entry = replace(entry, expires=expires, sure=False)
         if before is None and len(page.entries) >= JOURNAL_ENTRIES:
@@ -99,11 +100,12 @@ class Journal:
         """
         page = self._page(udn)
         before = page.entries.get(entry.target)
-        shown = entry.shown if before is None else before.shown
+        if before is not None:
+            entry = replace(entry, shown=before.shown, named=before.named)
         self._drop(page, entry.slot)
         if len(page.entries) >= JOURNAL_ENTRIES:
             del page.entries[_least(page.entries)]
-        page.entries[entry.target] = replace(entry, expires=latest_end(lease_seconds, now), shown=shown, sure=True)
+        page.entries[entry.target] = replace(entry, expires=latest_end(lease_seconds, now), sure=True)
         self.on_change(False)
 
     def not_added(self, udn: str, entry: JournalEntry) -> None:
@@ -137,6 +139,16 @@ class Journal:
                 kept = replace(record, expires=end, shown=shown, sure=True) if ours else record
                 page.entries[record.target] = kept
         self._changed(udn, page)
+
+    def named(self, udn: str, read: PortMappingEntry, name: str) -> None:
+        """The gateway shows this entry of ours with a name instead of its address."""
+        page = self._pages.get(_udn(udn))
+        if page is None:
+            return
+        for key, record in tuple(page.entries.items()):
+            if record.matches(read) and record.named != client_name(name):
+                page.entries[key] = replace(record, named=client_name(name))
+                self.on_change(False)
 
     def deleted(self, udn: str, slot: Slot) -> None:
         """There is nothing of ours at this place: deleted, or seen to be gone."""

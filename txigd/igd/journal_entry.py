@@ -35,6 +35,11 @@ def plain(text: str, most: int) -> str:
     return "".join(letter if " " <= letter <= "~" else "?" for letter in text[:most])
 
 
+def client_name(text: str) -> str:
+    """What a gateway shows in place of an internal client's address, as it is kept; nothing at all is a name, too."""
+    return plain(text.strip(), DESCRIPTION_TAG_OCTETS) or "?"
+
+
 def remote_name(text: str) -> str:
     """A remote host, the empty text for "everybody" in each of its spellings (Q101)."""
     text = text.strip()
@@ -64,6 +69,7 @@ class JournalEntry:
     :ivar shown: the description as the gateway shows it; some keep their own word.
     :ivar expires: when it has surely run out; None for permanent, and where the gateway does not tell.
     :ivar sure: False from the moment before AddPortMapping is sent until it is answered.
+    :ivar named: the name that the gateway shows in place of ``internal_client``; empty where it shows the address.
     :raises InvalidArgument: for what no entry of ours can be.
     """
 
@@ -76,6 +82,7 @@ class JournalEntry:
     shown: str = ""
     expires: int | None = None
     sure: bool = False
+    named: str = ""
 
     def __post_init__(self) -> None:
         _check(self, _ENTRY_RULES)
@@ -227,6 +234,7 @@ _ENTRY_RULES: Final[_Rules] = {
     "shown": _text(DESCRIPTION_TAG_OCTETS),
     "expires": lambda value: value is None or _time(value),
     "sure": lambda value: type(value) is bool,
+    "named": _text(DESCRIPTION_TAG_OCTETS),
 }
 _PINHOLE_RULES: Final[_Rules] = {
     "unique_id": _ui2,

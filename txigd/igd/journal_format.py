@@ -41,7 +41,7 @@ def write(pages: Pages, *, boot: str, now: float) -> bytes:
         "boot": plain(boot, _BOOT_CHARACTERS),
         "saved": math.floor(now),
         "gateways": [
-            {"udn": udn, "entries": [asdict(e) for e in entries], "pinholes": [asdict(p) for p in pinholes]}
+            {"udn": udn, "entries": [_as_dict(e) for e in entries], "pinholes": [asdict(p) for p in pinholes]}
             for udn, entries, pinholes in pages.gateways
         ],
         "pinned": [asdict(gateway) for gateway in pages.pinned],
@@ -94,11 +94,20 @@ def _book(octets: bytes) -> dict[str, Any]:
 def _gateway(record: Any, shift: int) -> tuple[str, Sequence[JournalEntry], Sequence[JournalPinhole]]:
     _exactly(record, ("udn", "entries", "pinholes"))
     udn = PinnedGateway(record["udn"], "", 0).udn
-    entries = [_shifted(_record(JournalEntry, entry), "expires", shift) for entry in _list(record["entries"])]
+    entries = [_shifted(_entry(entry), "expires", shift) for entry in _list(record["entries"])]
     pinholes = [_shifted(_record(JournalPinhole, hole), "expires", shift) for hole in _list(record["pinholes"])]
     _no_twins("entry", [entry.target for entry in entries])
     _no_twins("pinhole", [hole.place for hole in pinholes])
     return udn, entries, pinholes
+
+
+def _as_dict(entry: JournalEntry) -> dict[str, Any]:
+    """Few gateways show names, and files of before know none."""
+    return {name: value for name, value in asdict(entry).items() if value or name != "named"}
+
+
+def _entry(record: Any) -> JournalEntry:
+    return _record(JournalEntry, {"named": "", **record} if type(record) is dict else record)
 
 
 def _record(kind: type[_Record], record: Any) -> _Record:

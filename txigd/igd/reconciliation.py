@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from txigd.igd.journal import Journal
-from txigd.igd.journal_entry import JournalEntry, plain, remote_of, slot_of
+from txigd.igd.journal_entry import JournalEntry, client_name, plain, remote_of, slot_of
 from txigd.igd.mapping import PortMapping, PortMappingEntry, is_ours
 from txigd.limits import DESCRIPTION_TAG_OCTETS
 
@@ -62,9 +62,9 @@ def reconcile(
     :param complete: False when ``table`` may be a part of the table only (Q137): nothing is forgotten then.
     """
     records = journal.entries(udn)
-    if table is not None:
-        table = [with_address(entry, records, host_id=host_id) for entry in table]
     live = [record for record in records if not record.has_run_out(now)]
+    if table is not None:
+        table = [with_address(entry, live, host_id=host_id) for entry in table]
     if table is None:
         ours = [as_entry(record) for record in live if record.sure and record.internal_client == str(client)]
     else:
@@ -108,13 +108,18 @@ def is_on_record(entry: PortMappingEntry, records: Iterable[JournalEntry], *, ta
 def with_address(entry: PortMappingEntry, records: Iterable[JournalEntry], *, host_id: str) -> PortMappingEntry:
     """An entry that was read; where its client is shown as no address and it is ours, with the address on record.
 
-    Some gateways show a host by its name, which says nothing to us: a cloned host has the same. So it takes our tag and
-    a record of the same place and internal port; other entries are as they were.
+    Some gateways show a host by its name, which says nothing to us, and a cloned host has our tag. So it takes a record
+    of the same place and internal port as well, and the name that was shown for us there: any name is ours when an
+    entry that we made is read for the first time, no other one afterwards. Other entries are as they were.
+
+    :param records: those that have not run out.
     """
     if _is_address(entry.internal_client) or not is_ours(entry.description, host_id):
         return entry
     place = slot_of(entry), entry.internal_port
-    ours = [record for record in records if (record.slot, record.internal_port) == place]
+    name = client_name(entry.internal_client)
+    there = [record for record in records if (record.slot, record.internal_port) == place]
+    ours = [record for record in there if record.named == name or not (record.named or record.shown)]
     if not ours:
         return entry
     # an answered one rather than one that is only asked for, the latest of several
