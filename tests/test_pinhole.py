@@ -17,6 +17,7 @@ from txigd.limits import (
     DAY_SECONDS,
     FAILURES_BORNE,
     LEFTOVER_PINHOLE_SECONDS,
+    READ_TRIES,
     RENEW_FLOOR_SECONDS,
     RENEW_JITTER,
     RENEWAL_DUE_SECONDS,
@@ -327,6 +328,32 @@ class PinholeLeaseTests(SynchronousTestCase):
         fresh = self.lease()
         fresh.release()
         self.assertEqual(fresh.next(0.0), Done())
+
+    def test_F45_a_farewell_under_way_at_a_restart_goes_to_the_number_of_today(self):
+        for leaving in (self.opened(), self.unsure()):
+            leaving.release()
+            self.assertIn(leaving.next(5.0), (Close(42), Open(LEFTOVER_PINHOLE_SECONDS)))
+            leaving.learn(Failed("the gateway restarted"), 5.0)
+            leaving.gateway_restarted(5.0)
+            leaving.release()
+            self.assertEqual(leaving.next(5.0), Open(LEFTOVER_PINHOLE_SECONDS))
+            leaving.learn(Opened(43, US), 6.0)
+            self.assertEqual(leaving.next(6.0), Close(43))
+            leaving.learn(Failed("timed out"), 16.0)
+            self.assertEqual((leaving.next(16.0), leaving.status.state), (Done(), MappingState.RELEASED))
+            leaving.gateway_restarted(17.0)
+            self.assertEqual(leaving.next(17.0), Done())
+
+    def test_D6_F45_not_at_every_restart_for_ever(self):
+        lease = self.opened()
+        lease.release()
+        for _ in range(READ_TRIES):
+            self.assertNotEqual(lease.next(5.0), Done())
+            lease.learn(Failed("the gateway restarted"), 5.0)
+            lease.gateway_restarted(5.0)
+        lease.learn(Failed("the gateway restarted"), 5.0)
+        lease.gateway_restarted(5.0)
+        self.assertEqual((lease.next(5.0), lease.status.state), (Done(), MappingState.RELEASED))
 
     @given(
         st.lists(

@@ -236,6 +236,17 @@ class PinholesTests(SynchronousTestCase):
         self.wait(0.1)
         self.assertEqual(self.observer.states[-1], "released")
 
+    def test_F45_a_delete_under_way_when_the_gateway_is_opened_again(self) -> None:
+        held = self.held()
+        self.gateway.faults["DeletePinhole"] = "hang"
+        gone = held.release()
+        self.wait(0.5)
+        self.gateway.faults.clear()
+        self.pinholes.attach(self.firewall)  # it was away for a moment, and forgot nothing
+        self.wait(1)
+        self.successResultOf(gone)
+        self.assertEqual((held.status.state, self.open_ports()), (MappingState.RELEASED, []))
+
     def test_another_gateway_takes_over(self) -> None:
         held = self.held()
         second = Gateway6(self.clock, "192.168.1.2", "[2001:db8:77::20]", udn="uuid:2")

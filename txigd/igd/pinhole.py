@@ -24,6 +24,7 @@ from txigd.limits import (
     LEASE_SECONDS,
     LEFTOVER_PINHOLE_SECONDS,
     PINHOLE_LEASE_CEILING_SECONDS,
+    READ_TRIES,
     RENEW_FRACTION,
     RENEW_JITTER,
     RENEWAL_DUE_SECONDS,
@@ -206,10 +207,14 @@ class PinholeLease:
         self._ends_at = 0.0  # when it runs out by itself
         self._extends = True
         self._failures = 0
+        self._unanswered = False  # the last command of the farewell
+        self._tries_left = READ_TRIES  # of a farewell
         self.status = PinholeStatus(MappingState.ADDING)
 
     def next(self, now: float) -> PinholeCommand:
         """The command to carry out now; its outcome comes back through :meth:`learn`."""
+        if self._unanswered:
+            self._give_up()
         if self._phase is _Phase.REST and now >= self._next_at:
             # AddPinhole with the same values extends as well, and answers the same UniqueID
             self._phase = _Phase.OPEN if self._unique_id is None or not self._extends else _Phase.EXTEND
@@ -242,6 +247,11 @@ class PinholeLease:
 
     def gateway_restarted(self, now: float) -> None:
         """Its pinholes are gone, or belong to somebody else now: UniqueIDs start anew."""
+        if self._unanswered and self._tries_left:
+            # The answer was not waited for. Perhaps the gateway was away for a moment only, and the pinhole is there:
+            # its number of today is asked for.
+            self._tries_left -= 1
+            self._unanswered, self._unique_id, self._phase = False, None, _Phase.RECALL
         if self._phase in _LEAVING:
             return
         self._unique_id, self._extends, self._failures = None, True, 0
@@ -362,8 +372,20 @@ class PinholeLease:
         else:
             self._phase = _Phase.CLOSE
 
-    def _closed(self, fact: PinholeFact, now: float) -> None:
+    def _closed(self, fact: Closed, now: float) -> None:
         self._finish()
+
+    def _unheard(self, fact: Failed, now: float) -> None:
+        """It is given up, unless it is told of a restart before it is asked for more."""
+        self._unanswered = True
+
+    def _give_up(self) -> None:
+        """What may be there is still on record, and is looked for in the next life."""
+        self._unanswered = False
+        if self._phase is _Phase.RECALL:
+            self._close()
+        else:
+            self._finish()
 
     def _finish(self) -> None:
         self._phase = _Phase.DONE
@@ -393,7 +415,7 @@ _STEPS: dict[tuple[_Phase, type], Callable[[PinholeLease, Any, float], None]] = 
     (_Phase.RECALL, Opened): PinholeLease._recalled,
     (_Phase.RECALL, NoAddress): PinholeLease._not_recalled,
     (_Phase.RECALL, Denied): PinholeLease._not_recalled,
-    (_Phase.RECALL, Failed): PinholeLease._not_recalled,
+    (_Phase.RECALL, Failed): PinholeLease._unheard,
     (_Phase.CLOSE, Closed): PinholeLease._closed,
-    (_Phase.CLOSE, Failed): PinholeLease._closed,
+    (_Phase.CLOSE, Failed): PinholeLease._unheard,
 }
