@@ -325,8 +325,14 @@ class CommandTests(TestCase):
         self.assertIn("412", line)
 
     def subscribed(self, gateway: SimulatedGateway, **limits: float) -> Child:
-        """``txigd subscribe`` with short times."""
-        short = {"EVENTS_VERIFY_SECONDS": 0.5, "DEVICE_GRACE_SECONDS": 3.0, "RESUBSCRIBE_FLOOR_SECONDS": 1.0, **limits}
+        """``txigd subscribe`` with short times, but for its farewell."""
+        short = {
+            "EVENTS_VERIFY_SECONDS": 0.5,
+            "DEVICE_GRACE_SECONDS": 3.0,
+            "RESUBSCRIBE_FLOOR_SECONDS": 1.0,
+            "UNSUBSCRIBE_SECONDS": 20.0,  # on a busy machine
+            **limits,
+        }
         program = f"from txigd import limits; vars(limits).update({short}); from txigd.cli.main import script; script()"
         return Child(self, [sys.executable, "-c", program, "subscribe", gateway.location, "WANIPConnection"])
 

@@ -172,12 +172,12 @@ class LifeTests(DaemonCase):
         self.wait(lambda: len(self.logged("active on external port")) == 2, 15)
         wanted.write_text("tcp:8080\ntcp:8082\n")
         daemon.send_signal(signal.SIGHUP)
-        self.wait(lambda: self.logged("mapping udp:5000:5000: released"), 5)
-        self.wait(lambda: self.logged("mapping tcp:8082:8082: active"), 5)
+        self.wait(lambda: self.logged("mapping udp:5000:5000: released"), 30)
+        self.wait(lambda: self.logged("mapping tcp:8082:8082: active"), 30)
         self.assertEqual(len(self.ours()), 2)
         wanted.write_text("tcp:99999\n")
         daemon.send_signal(signal.SIGHUP)
-        self.wait(lambda: self.logged("the mappings stay as they are: .*line 1: "), 5)
+        self.wait(lambda: self.logged("the mappings stay as they are: .*line 1: "), 30)
         self.assertEqual(len(self.ours()), 2)
 
     def test_F55_a_second_daemon_with_the_same_state_refuses(self) -> None:

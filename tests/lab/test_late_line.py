@@ -24,6 +24,6 @@ class LateLineTests(FaultCase):
         time.sleep(PATIENCE)
         self.assertEqual(self.table(), [])
         self.lab.net.script(f"ip -n router addr add {ADDRESS}/24 dev wan")
-        self.wait(lambda: self.table() == before, 10)
+        self.wait(lambda: self.table() == before, 40)
         self.end(daemon)
         self.clean()
