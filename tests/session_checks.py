@@ -59,16 +59,13 @@ class Checks:
         """Our entries, as far as we can know them for ours.
 
         One for an address that this host had before is known by the record of this gateway alone (F14). When the box
-        was exchanged for another and we had not heard yet, the record of what we made on it has the former name. Where
-        a gateway shows a word of its own instead of our tag, nobody can know what had no answer (F45).
+        was exchanged for another and we had not heard yet, the record of what we made on it has the former name.
         """
         record = self.record.entries(gateway.udn)
-        in_doubt = [one.external_port for one in record if not one.sure] if gateway.word else []
         return [
             entry
             for entry in self.all_ours(gateway)
-            if (entry.internal_client == self.own and entry.external_port not in in_doubt)
-            or any(one.matches(_as_read(entry)) for one in record if one.sure or not gateway.word)
+            if entry.internal_client == self.own or any(one.matches(_as_read(entry)) for one in record)
         ]
 
     def our_pinholes(self, gateway: SessionGateway) -> list[tuple[int, testing.Pinhole]]:

@@ -84,7 +84,6 @@ NAMES = (
 CHANGING = tuple(name for name in NAMES if "Mapping" in name or "Pinhole" in name)
 CAUSES = ("hold", "again", "table", "reboot", "renew", "address", "neighbour", "release", "restart", "none")
 LIES = ({"ConnectionStatus": "Disconnected"}, {"ExternalIPAddress": "6.6.6.6"}, {"PortMappingNumberOfEntries": "0"})
-OWN_WORDS = ("", "", "", "UPnP")
 seldom = st.sampled_from((False, False, False, True))  # a life that ends takes with it what might have gone wrong
 routers = st.sampled_from((0, 0, 0, 1, 2))
 
@@ -102,16 +101,15 @@ class Session(RuleBasedStateMachine):
         pinholes=st.lists(st.sampled_from(PINHOLES), unique=True),
         six=st.booleans(),
         ends=st.lists(st.sampled_from(sorted(ENDS)), unique=True, max_size=3),
-        own_word=st.sampled_from(OWN_WORDS),
     )
     def gateways(
-        self, kind: Rules, wanted: list[PortMapping], pinholes: list[Pinhole], six: bool, ends: list[str], own_word: str
+        self, kind: Rules, wanted: list[PortMapping], pinholes: list[Pinhole], six: bool, ends: list[str]
     ) -> None:
         """All gateways are of one kind."""
         self.world.wanted = wanted
         self.world.pinholes = pinholes
         self.world.six = six
-        self.world.make(kind, word=own_word)
+        self.world.make(kind)
         self.ends = ends
 
     # -- what users do -----------------------------------------------------------------------------------------------

@@ -210,7 +210,10 @@ class FindsTests(SynchronousTestCase):
         session_ends.blind_churn(self.world)
 
     def test_F53_a_gateway_with_a_word_of_its_own_keeps_one_entry_over_restarts(self) -> None:
-        """It shows the same description for everybody's entry: what we made is known by the record."""
+        """It shows the same description for everybody's entry: what we made is known by the record, once it was read.
+
+        What had no answer, or was not read back before a kill, nobody can know there; so random sessions have none.
+        """
         for wanted in (WEB, GAME):
             for rules in (Rules(), Rules(version=1), Rules(version=1, permanent_leases_only=True)):
                 world = World()
