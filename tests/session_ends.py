@@ -213,12 +213,7 @@ def fewer(world: World) -> None:
 
 
 def address(world: World) -> None:
-    """Our own address changes in the life that went through it all.
-
-    An entry for a former address is known by our tag alone (F14), which a gateway with a word of its own does not show.
-    """
-    if world.router.word:
-        return
+    """Our own address changes in the life that went through it all."""
     world.own = ADDRESSES[1 - ADDRESSES.index(world.own)]
     world.wait(400)
     world.check_wanted()

@@ -7,8 +7,9 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from tests.lives import LivesTestCase
 from tests.memory_lan import US, Asked, MemoryGateway, reply
-from tests.test_control_point import WEB, ControlPointTestCase
+from tests.test_control_point import WEB
 from tests.test_mappings import HOST, MappingsTestCase
 from txigd.igd.books import Books
 from txigd.igd.held_mapping import HeldMapping
@@ -17,7 +18,6 @@ from txigd.igd.lease_facts import MappingState
 from txigd.igd.mapping import PortMapping, tag
 from txigd.igd.mappings import Mappings
 from txigd.limits import RETRY_CEILING_SECONDS
-from txigd.steady import boot_time
 from txigd.testing import Entry
 
 GAME = PortMapping("TCP", 5000, description="game")
@@ -39,27 +39,14 @@ class NamingGateway(MemoryGateway):
         return reply(answer.status, told)
 
 
-class HostNameTests(ControlPointTestCase):
+class HostNameTests(LivesTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.router = NamingGateway(self.clock, version=1)
         self.lan.gateways[:] = [self.router]
-        self.journal = Journal()
 
     def permanent(self) -> None:
         self.router.state.table.rules = replace(self.router.state.table.rules, permanent_leases_only=True)
-
-    def live(self, *wanted: PortMapping, seconds: float = 5) -> list[HeldMapping]:
-        self.point = self.make(journal=self.journal, identity="a")
-        held = [self.point.mappings.hold(one) for one in wanted]
-        self.found()
-        self.wait(seconds)
-        return held
-
-    def kill(self) -> None:
-        for call in tuple(self.clock.getDelayedCalls()):
-            call.cancel()
-        self.journal = Journal.decode(self.journal.encode(boot_time()), now=boot_time())
 
     def put(self, client: str, internal: int = 8080, description: str = "") -> Entry:
         entry = Entry("TCP", 8080, client, internal, "", description or tag(self.point._host_id, "web"))

@@ -7,15 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tests.lives import LivesTestCase
 from tests.memory_lan import US, Asked, MemoryGateway
-from tests.test_control_point import WEB, ControlPointTestCase
+from tests.test_control_point import WEB
 from txigd.igd import control_point
 from txigd.igd.held_mapping import HeldMapping
-from txigd.igd.journal import Journal
 from txigd.igd.lease_facts import MappingState
 from txigd.igd.mapping import PortMapping, tag
 from txigd.limits import RETRY_CEILING_SECONDS
-from txigd.steady import boot_time
 from txigd.testing import Entry
 
 ANY = PortMapping("TCP", 8080, any_port=True, description="web")
@@ -35,7 +34,7 @@ class OneWordGateway(MemoryGateway):
         return answer
 
 
-class OneWordTestCase(ControlPointTestCase):
+class OneWordTestCase(LivesTestCase):
     """Lives of one host: each ends as SIGKILL ends it."""
 
     version = 1
@@ -45,19 +44,6 @@ class OneWordTestCase(ControlPointTestCase):
         self.router = self.one_word = OneWordGateway(self.clock, version=self.version)
         self.router.state.table.rules = replace(self.router.state.table.rules, permanent_leases_only=True)
         self.lan.gateways[:] = [self.router]
-        self.journal = Journal()
-
-    def live(self, *wanted: PortMapping, seconds: float = 5) -> list[HeldMapping]:
-        self.point = self.make(journal=self.journal, identity="a")
-        held = [self.point.mappings.hold(one) for one in wanted]
-        self.found()
-        self.wait(seconds)
-        return held
-
-    def kill(self) -> None:
-        for call in tuple(self.clock.getDelayedCalls()):
-            call.cancel()
-        self.journal = Journal.decode(self.journal.encode(boot_time()), now=boot_time())
 
     def put(self, description: str = WORD, client: Any = US, internal: int = 8080) -> Entry:
         entry = Entry("TCP", 8080, str(client), internal, "", description)

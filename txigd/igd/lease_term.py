@@ -95,7 +95,7 @@ class Term:
         """Another life of the gateway."""
         self._from_the_top()
         self._exhausted = False
-        self.failures = self._refusals = 0
+        self.forgive()
         self._lifespan.forget()
 
     # -- what was granted --------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class Term:
 
     def seen(self, left_seconds: int, now: float, *, readable: bool) -> float:
         """It is there: when to look, or to renew, next."""
-        self.failures = self._refusals = 0
+        self.forgive()
         assert self._renew_at is not None
         self._ends_at = now + left_seconds if left_seconds else None
         if left_seconds and self.ask_seconds:
