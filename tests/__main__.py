@@ -2,7 +2,8 @@
 
 Trial calls a run without any test PASSED. Here that is a failure, and the last line is always
 `N passed, N failed, N skipped`, which --summary also writes to a file. All the tests run in three lanes at once: those
-that make network namespaces of their own, in two of them, mostly wait for others' programs.
+that make network namespaces of their own, in two of them, mostly wait for others' programs. What failed is shown once
+more before the closing line, where a long record of a run is read first.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from pathlib import Path
 
 COUNT = re.compile(r"(\w+)=(\d+)")
 CLOSING = re.compile(r"^(PASSED|FAILED)(?: \((.*)\))?\s*$")
+SECTION = re.compile(r"^={70,}$")
+ENDS = re.compile(r"^-{70,}$")
+TROUBLE = ("[FAIL]", "[ERROR]", "[SUCCESS!?!]")
+MAX_SHOWN = 400  # lines; every failure stands in full in its lane's output
 HERE = Path(__file__).parent
 ALIKE = re.compile(r"tests\.test_(cli\w*|demo|docs|house|ids|mutants|session\w*)$")  # on every Twisted
 OTHERS = {"lab", "peers"}  # packages of tests that drive others' programs
@@ -35,6 +40,22 @@ def count(lines: Sequence[str]) -> tuple[int, int, int]:
     return 0, 0, 0
 
 
+def troubles(lines: Sequence[str]) -> list[str]:
+    """The sections of trial's output that say what failed, without those of skipped tests."""
+    found: list[str] = []
+    section: list[str] = []
+    inside = False
+    for line in lines:
+        if inside and (SECTION.match(line) or ENDS.match(line)):
+            if section and section[0].strip() in TROUBLE:
+                found += section
+            section = []
+        inside = bool(SECTION.match(line)) or (inside and not ENDS.match(line))
+        if inside and not SECTION.match(line):
+            section.append(line)
+    return found
+
+
 def lanes() -> list[list[str]]:
     """What each lane runs: all of tests/, each module once; the first lane without network namespaces."""
     alone = [
@@ -50,9 +71,10 @@ def lanes() -> list[list[str]]:
     return [[*together, *(f"tests.{name}" for name in sorted(packages))], alone[::2], alone[1::2]]
 
 
-def run(command: Sequence[str], wanted: Sequence[Sequence[str]]) -> tuple[list[tuple[int, int, int]], bool]:
-    """The counts of each lane, and whether all ended well. Prints one lane after the other."""
+def run(command: Sequence[str], wanted: Sequence[Sequence[str]]) -> tuple[list[tuple[int, int, int]], list[str], bool]:
+    """The counts of each lane, what failed, and whether all ended well. Prints one lane after the other."""
     counts = []
+    failed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder, f"lane{number}") for number in range(len(wanted))]
         started = []
@@ -65,7 +87,8 @@ def run(command: Sequence[str], wanted: Sequence[Sequence[str]]) -> tuple[list[t
             lines = output_file.read_text(errors="replace").splitlines()
             print("\n".join(lines), flush=True)
             counts.append(count(lines))
-    return counts, not any(process.returncode for process in started)
+            failed += troubles(lines)
+    return counts, failed, not any(process.returncode for process in started)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -84,12 +107,12 @@ def main(argv: Sequence[str]) -> int:
             [name for name in wanted[0] if not ALIKE.match(name)],
             ["tests.lab.test_daemon", "tests.lab.test_seeds"],
         ]
-    counts, well = run(command, wanted)
+    counts, shown, well = run(command, wanted)
     passed, failed, skipped = (sum(column) for column in zip(*counts, strict=True))
-    text = f"{passed} passed, {failed} failed, {skipped} skipped"
+    text = "\n".join([*shown[:MAX_SHOWN], f"{passed} passed, {failed} failed, {skipped} skipped"])
     print(text)
     if options.summary is not None:
-        options.summary.write_text(f"{text}\n", encoding="ascii")
+        options.summary.write_text(f"{text}\n", encoding="utf-8")
     if not passed or not all(any(one) for one in counts):
         print("No test passed, or a lane ran none: that is a failure.", file=sys.stderr)
         return 1

@@ -77,6 +77,34 @@ class TestCommand(SynchronousTestCase):
             self.assertEqual(count(["Ran 9 tests in 0.1s\n", "\n", f"{closing}\n"]), expected)
         self.assertEqual(count(["Traceback\n"]), (0, 0, 0))
 
+    def test_what_failed_is_shown_once_more(self) -> None:
+        # Planted in a file of its own, so that a real run of trial says how it is written.
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+        (folder / "test_planted.py").write_text(
+            "from twisted.trial.unittest import SynchronousTestCase\n"
+            "class TestPlanted(SynchronousTestCase):\n"
+            "    def test_good(self): pass\n"
+            "    def test_bad(self): self.assertEqual('planted', 'found')\n"
+            "    def test_left_out(self): pass\n"
+            "    test_left_out.skip = 'a reason'\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "tests", "--summary", str(folder / "summary"), "test_planted"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{folder}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 1, done.stdout)
+        summary = (folder / "summary").read_text().splitlines()
+        self.assertEqual(summary[0], "[FAIL]")
+        self.assertIn("test_planted.TestPlanted.test_bad", summary)
+        self.assertNotIn("a reason", summary)
+        self.assertEqual(summary[-1], "1 passed, 1 failed, 1 skipped")
+        self.assertEqual(done.stdout.splitlines()[-len(summary) :], summary)
+
     def test_run_without_tests_fails(self) -> None:
         folder = Path(self.mktemp()).resolve()
         folder.mkdir()
