@@ -154,7 +154,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "pinholes are asked for by their old numbers after a restart",
-        "igd/pinhole.py",
+        "igd/pinhole_lease.py",
         "        self._unique_id, self._extends, self._failures = None, True, 0\n",
         "        return\n",
     ),
@@ -196,7 +196,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "nobody remembers that the answer to an opened pinhole got lost",
-        "igd/pinhole.py",
+        "igd/pinhole_lease.py",
         "        self.unsure |= self._phase is _Phase.OPEN\n",
         "        pass\n",
     ),

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txigd.errors import InvalidArgument
 from txigd.igd.lease_facts import Added, Denied, Done, Failed, MappingState, Missing, Rest, Unreadable
-from txigd.igd.pinhole import Close, Closed, Extend, NoAddress, Open, Opened, Pinhole, PinholeLease
+from txigd.igd.pinhole import Close, Closed, Extend, NoAddress, Open, Opened, Pinhole
+from txigd.igd.pinhole_lease import PinholeLease
 from txigd.limits import (
     ADDS_FREE,
     DAY_SECONDS,

@@ -28,10 +28,10 @@ from txigd.igd.pinhole import (
     Pinhole,
     PinholeCommand,
     PinholeFact,
-    PinholeLease,
     PinholeStatus,
 )
 from txigd.igd.pinhole_books import forget, learn, opening, settle
+from txigd.igd.pinhole_lease import PinholeLease
 from txigd.limits import FAREWELL_SECONDS, LEFTOVERS_SECONDS, PINHOLES
 
 _log = log.logger("txigd.pinholes")
