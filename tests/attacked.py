@@ -29,7 +29,7 @@ from txigd.limits import RENEW_FLOOR_SECONDS
 from txigd.testing import SimulatedGateway
 
 reactor: Any = installed
-LEASE = 4  # seconds; renewed every two
+LEASE = 8  # seconds; renewed every four: a stall of the machine is no lapse
 SCALED = 0.01  # of the least time between two renewals, since an attack lasts for seconds only
 NAMES = """
 import socket, sys
@@ -104,9 +104,9 @@ class Attacked:
         await self.router.start()
         self.point = ControlPoint(reactor, gateway=self.router.location, links=["lo"])
         self.point.start()
-        gateway = await self.point.gateway(10)
+        gateway = await self.point.gateway(60)
         self.held = gateway.mappings.hold(PortMapping("TCP", 8080, lease_seconds=LEASE))
-        await self.held.when_active(10)
+        await self.held.when_active(60)
         await pause(1)
         self.gateway = gateway
         gc.collect()
@@ -139,7 +139,7 @@ class Attacked:
         return process.stdout.read() if wait else ""
 
     async def tell(self, **facts: object) -> None:
-        await pause(3)  # another renewal
+        await pause(5)  # another renewal
         gc.collect()
         facts = {
             "state": self.held.status.state.value,

@@ -34,7 +34,7 @@ def namespace_or_skip() -> None:
     """Skip a test that needs a network of its own where none can be made."""
     if shutil.which("unshare") is None or shutil.which("ip") is None:
         raise SkipTest("no program unshare or ip")
-    tried = subprocess.run([*ALONE, "true"], capture_output=True, text=True, timeout=30, check=False)
+    tried = subprocess.run([*ALONE, "true"], capture_output=True, text=True, timeout=120, check=False)
     if tried.returncode:
         raise SkipTest(f"no network namespace of our own: {tried.stderr.strip()}")
 
@@ -81,7 +81,7 @@ class Child(ProcessProtocol):
         """Read its standard output no more."""
         self._process.closeStdout()
 
-    def end(self, seconds: float = 30) -> Deferred[int]:
+    def end(self, seconds: float = 60) -> Deferred[int]:
         """Its exit status, once it has ended."""
         ended: Deferred[int] = Deferred()
         if self.status is not None:
@@ -90,7 +90,7 @@ class Child(ProcessProtocol):
             self._ended.append(ended)
         return ended.addTimeout(seconds, reactor, onTimeoutCancel=lambda *_: self._too_long("it did not end"))
 
-    def says(self, pattern: str, seconds: float = 20) -> Deferred[re.Match[str]]:
+    def says(self, pattern: str, seconds: float = 60) -> Deferred[re.Match[str]]:
         """The first match in its output so far and from now on."""
         said: Deferred[re.Match[str]] = Deferred()
         self._waiting.append((lambda: re.search(pattern, self.out + self.err), said))

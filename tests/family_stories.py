@@ -83,7 +83,7 @@ class Story:
         """A control point without what txigd does about the quirk."""
         async with self.point() as point:
             try:
-                await point.gateway(timeout=8)
+                await point.gateway(timeout=30)
             except NoGateway:
                 return
         raise AssertionError("found all the same")
@@ -114,7 +114,7 @@ async def families_apart(story: Story) -> None:
     with patch.object(limits, "SEARCH_V6_DELAY_SECONDS", 0.0):
         await story.not_found()
     async with story.point() as point:
-        router = await point.gateway(timeout=8)
+        router = await point.gateway(timeout=30)
         await story.rest(2)
         found = {str(location) for location in router.device.sightings}
         assert found == {story.device.location, story.device.location6}, found
@@ -125,14 +125,14 @@ async def site_local_group(story: Story) -> None:
     with patch.object(sockets, "GROUP_V6_SITE", ipaddress.IPv6Address("ff05::dead")):
         await story.not_found()
     async with story.point() as point:
-        router = await point.gateway(timeout=8)
+        router = await point.gateway(timeout=30)
         assert router.location == story.device.location, router.location
 
 
 async def for_the_one_that_asks(story: Story) -> None:
     await story.start()
     async with story.point() as point:
-        router = await point.gateway(timeout=8)
+        router = await point.gateway(timeout=30)
         wanted = {"RemoteHost": "", "RemotePort": 0, "InternalClient": str(OURS), "InternalPort": 8080, "Protocol": 6}
         assert await _refused(router, "AddPinhole", **wanted, LeaseTime=3600) == 606
         held = router.pinholes.hold(Pinhole("TCP", 8080))
@@ -146,7 +146,7 @@ async def from_a_stable_address(story: Story) -> None:
     await story.start()
     assert any(one.temporary for one in own_addresses() or ()), "the system made no temporary address"
     async with story.point() as point:
-        router = await point.gateway(timeout=8)
+        router = await point.gateway(timeout=30)
         held = router.pinholes.hold(Pinhole("TCP", 8080, lease_seconds=40))
         status = await held.when_active(30)
         for action in ("UpdatePinhole", "DeletePinhole"):
@@ -162,7 +162,7 @@ async def without_a_list(story: Story) -> None:
     await story.start()
     journal = Journal()
     async with story.point(journal=journal) as point:
-        router = await point.gateway(timeout=8)
+        router = await point.gateway(timeout=30)
         table = await router.device.service(FIREWALL).description()
         assert table is not None
         told = {argument.name for action in table.actions.values() for argument in action.outputs}
@@ -175,7 +175,7 @@ async def without_a_list(story: Story) -> None:
     assert sorted(left.values()) == [8080, 8081], left
     story.device.clear_faults()
     async with story.point(journal=journal) as point:
-        router = await point.gateway(timeout=8)
+        router = await point.gateway(timeout=30)
         status = await router.pinholes.hold(Pinhole("TCP", 8080)).when_active(30)
         await story.rest(5)
         assert story.ports() == {status.unique_id: 8080}, story.ports()

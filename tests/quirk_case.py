@@ -52,7 +52,7 @@ class NoDiscovery:
 class QuirkCase(TestCase):
     """``self.device`` is the simulated gateway, ``self.point`` the control point, ``self.router`` what it found."""
 
-    timeout = 60
+    timeout = 180
     device: SimulatedGateway
     point: ControlPoint
     router: Gateway

@@ -43,7 +43,7 @@ class _Asking(Protocol):
             self.done.callback(self.heard)
 
 
-async def ask(port: int, octets: bytes, *, address: str = "127.0.0.1", seconds: float = 10) -> Answer:
+async def ask(port: int, octets: bytes, *, address: str = "127.0.0.1", seconds: float = 60) -> Answer:
     """Send octets, read until the other side closes."""
     asking = _Asking(octets)
     await connectProtocol(TCP4ClientEndpoint(reactor, address, port), asking)

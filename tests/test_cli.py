@@ -158,7 +158,7 @@ class ReportTests(SynchronousTestCase):
 class CommandTests(TestCase):
     """Each command, run to its end against a gateway of the test's own."""
 
-    timeout = 90
+    timeout = 180
 
     async def gateway(self, **options: Any) -> SimulatedGateway:
         gateway = SimulatedGateway(reactor, **{"address": own_loopback(), "relay": False, "ssdp": False, **options})
@@ -421,7 +421,7 @@ class CommandTests(TestCase):
 class SimulateTests(TestCase):
     """``txigd simulate``, alone."""
 
-    timeout = 60
+    timeout = 180
 
     async def test_it_says_where_it_is_and_ends_clean(self):
         for name in ("INT", "TERM"):

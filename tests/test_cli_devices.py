@@ -92,7 +92,7 @@ class TreeTests(SynchronousTestCase):
 
 
 class CommandTests(TestCase):
-    timeout = 90
+    timeout = 180
 
     def light(self, **options: Any) -> Light:
         light = Light(reactor, **options)

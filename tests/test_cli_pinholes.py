@@ -71,7 +71,7 @@ class ArgumentTests(SynchronousTestCase):
 class HoldTests(TestCase):
     """On a simulated gateway over IPv6 loopback."""
 
-    timeout = 60
+    timeout = 180
 
     async def run_it(self, *words: str) -> tuple[list[list[int]], str]:
         """The ports that are open while it waits for Ctrl-C, and when it has ended; with what it said."""

@@ -28,7 +28,7 @@ main.script()
 class InterruptTests(TestCase):
     """An interrupt never shows a traceback, and a command that has begun to answer cleans up."""
 
-    timeout = 60
+    timeout = 180
 
     async def interrupted(self, number: str, where: str, status: int) -> str:
         child = Child(self, [sys.executable, "-c", INTERRUPTED, number, where, "simulate", "--json"])
@@ -58,7 +58,7 @@ main.script()
 class FaultTests(TestCase):
     """What nobody thought of is one line as well."""
 
-    timeout = 60
+    timeout = 180
 
     async def faulty(self, *words: str) -> str:
         child = Child(self, [sys.executable, "-c", FAULTY, "ip", *words])

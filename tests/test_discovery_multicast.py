@@ -734,7 +734,7 @@ class TargetsTests(SynchronousTestCase):
 class LoopbackTests(TestCase):
     """On the real reactor, over the real loopback link, which other programs and tests may be using meanwhile."""
 
-    timeout = 20
+    timeout = 180
     agent = f"x/1 UPnP/1.1 txigd-test/{os.getpid()}"
     host = f"127.{os.getpid() >> 16 & 127 | 128}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"  # rates count by source
     location = f"http://{host}:5000/root.xml"

@@ -24,6 +24,7 @@ from typing import Any
 from twisted.internet import defer, task
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.pauses import rest
 from txigd import limits
 from txigd.upnp import addressing
 from txigd.upnp.addressing import Link
@@ -194,8 +195,8 @@ class Device:
         """What came to the groups: target, sender as the socket gives it, TTL."""
         found = []
         for one in self.heard:
-            for datagram, rest, _, sender in _drained(lambda one=one: one.recvmsg(4096, 256)):  # type: ignore[misc]
-                (ttl,) = [struct.unpack("@i", data)[0] for _, _, data in rest]
+            for datagram, control, _, sender in _drained(lambda one=one: one.recvmsg(4096, 256)):  # type: ignore[misc]
+                (ttl,) = [struct.unpack("@i", data)[0] for _, _, data in control]
                 found.append((message.parse(datagram).target, sender, ttl))
         return found
 
@@ -227,6 +228,16 @@ def _drained(receive: Callable[[], Any]) -> Iterator[Any]:
             yield receive()
 
 
+def once(searches: list[tuple[str, Any, int]]) -> list[str]:
+    """What was searched for, each target once: where the machine stalled, the search of a second later came as well."""
+    return list(dict.fromkeys(target for target, _, _ in searches))
+
+
+def asked_for(asked: list[tuple[bytes, Any]]) -> list[str]:
+    """The same of unicast searches."""
+    return list(dict.fromkeys(message.parse(datagram).target for datagram, _ in asked))
+
+
 class Lab:
     """What every scenario uses: the peer, the reactor, and what discovery told."""
 
@@ -253,10 +264,10 @@ class Lab:
         return made
 
     async def pause(self, seconds: float = 0.15) -> None:
-        await task.deferLater(self.reactor, seconds)
+        await rest(self.reactor, seconds)
 
     async def until(self, true: Callable[[], Any], what: str) -> None:
-        for _ in range(500):
+        for _ in range(3000):
             if true():
                 return
             await self.pause(0.02)
@@ -295,12 +306,12 @@ async def two_links(lab: Lab) -> None:
     await lab.pause(0.05)
     for device, our in ((a4, "192.0.2.7"), (b4, "198.51.100.7")):
         searches = device.searches()
-        equal([target for target, _, _ in searches], list(IGD_TARGETS))
+        equal(once(searches), list(IGD_TARGETS))
         equal({(sender[0], ttl) for _, sender, ttl in searches}, {(our, 2)})
     await lab.pause(limits.SEARCH_V6_DELAY_SECONDS + 0.1)
     for device, our in ((a6, "fe80::a:7"), (b6, "fe80::b:7"), (wide, "fd00:a::7"), (wide_b, "fd00:b::7")):
         searches = device.searches()
-        equal([target for target, _, _ in searches], list(IGD_TARGETS))
+        equal(once(searches), list(IGD_TARGETS))
         equal({(sender[0].partition("%")[0], ttl) for _, sender, ttl in searches}, {(our, 2)})
         device.answer(searches[0][1])
     await lab.until(lambda: len(lab.changes) == 4, "four answers over IPv6")
@@ -373,7 +384,7 @@ async def odd_links(lab: Lab) -> None:
     made = lab.start(*every)
     await lab.pause(0.05)
     searches = device.searches()
-    equal([target for target, _, _ in searches], list(IGD_TARGETS))
+    equal(once(searches), list(IGD_TARGETS))
     device.answer(searches[0][1])
     device.announce()
     await lab.until(lambda: lab.changes, "the device on a0")
@@ -430,7 +441,7 @@ async def down_and_up(lab: Lab) -> None:
     device.searches()
     made.set_links(before)
     await lab.pause(0.05)
-    equal([target for target, _, _ in device.searches()], list(IGD_TARGETS))
+    equal(once(device.searches()), list(IGD_TARGETS))
     lab.arrived.clear()
     device.announce()
     await lab.until(lambda: lab.arrived, "an announcement to the new socket")
@@ -492,7 +503,7 @@ async def unicast_only(lab: Lab) -> None:
     made = lab.start(next_hops=hops)
     await lab.pause(0.05)
     asked = router.asked()
-    equal([message.parse(datagram).target for datagram, _ in asked], list(IGD_TARGETS))
+    equal(asked_for(asked), list(IGD_TARGETS))
     true(all(b"HOST: 192.0.2.1:1900\r\n" in datagram and b"MX:" not in datagram for datagram, _ in asked), "no MX")
     router.answer(asked[0][1])
     await lab.until(lambda: lab.changes, "an answer")
@@ -512,10 +523,10 @@ async def ipv6_only(lab: Lab) -> None:
     await lab.pause(0.05)
     for device in devices.values():
         searches = device.searches()
-        equal(sorted(target for target, _, _ in searches), sorted(IGD_TARGETS * 2))
+        equal(once(searches), list(IGD_TARGETS))
         device.answer(searches[0][1])
         equal({sender[3] for _, sender, _ in searches}, {device.index})
-    equal(len(devices["b"].asked()), len(IGD_TARGETS))
+    equal(asked_for(devices["b"].asked()), list(IGD_TARGETS))
     equal(devices["a"].asked(), [])
     await lab.until(lambda: len(lab.changes) == 2, "two answers")
     equal(sorted(lab.found()), [("fe80::1%a0", "a0"), ("fe80::1%b0", "b0")])
@@ -523,7 +534,7 @@ async def ipv6_only(lab: Lab) -> None:
     devices["a"].asked()
     true(made.probe(ipaddress.ip_address("fe80::1%a0")), "a link leads there")
     await lab.pause(0.1)
-    equal(len(devices["a"].asked()), len(IGD_TARGETS))
+    equal(asked_for(devices["a"].asked()), list(IGD_TARGETS))
     equal(made.problems, ())
 
 

@@ -123,7 +123,7 @@ def typed() -> Iterator[tuple[str, str]]:
 class SampleTests(SynchronousTestCase):
     """Every program in the README and the tutorial runs as it stands there."""
 
-    timeout = 120
+    timeout = 180
 
     def test_every_program_is_marked_and_run(self):
         for name in WITH_SAMPLES:

@@ -181,9 +181,9 @@ class EventsTests(SynchronousTestCase):
 class SimulatedTests(TestCase):
     """Real sockets on loopback."""
 
-    timeout = 60
+    timeout = 180
 
-    async def until(self, what: Callable[[], object], seconds: float = 10.0) -> None:
+    async def until(self, what: Callable[[], object], seconds: float = 60) -> None:
         deadline = reactor.seconds() + seconds
         while not what():
             self.assertLess(reactor.seconds(), deadline, "not in time")

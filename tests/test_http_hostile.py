@@ -23,7 +23,7 @@ Script = Callable[[RawConnection], object] | bytes
 
 
 class HostileTests(TestCase):
-    timeout = 20
+    timeout = 180
 
     def server(self, script: Script, **keywords: Any) -> RawServer:
         server = RawServer(script, **keywords)

@@ -35,7 +35,7 @@ react(main)
 
 
 class InterruptTests(TestCase):
-    timeout = 60
+    timeout = 180
 
     async def interrupted(
         self, at: str, last: str = "await gateway.wan.when(lambda status: False)", **faults: Any

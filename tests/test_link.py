@@ -502,7 +502,7 @@ class LinkConfigTests(SynchronousTestCase):
 class SimulatedTests(TestCase):
     """Against the simulated gateway, over real sockets."""
 
-    timeout = 20
+    timeout = 180
 
     async def test_meter_and_link_of_a_whole_gateway(self) -> None:
         gateway = SimulatedGateway(reactor, ssdp=False, version=2)

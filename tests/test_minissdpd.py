@@ -237,7 +237,7 @@ class FakeServer(Factory):
 class ClientTests(TestCase):
     """On a real unix socket."""
 
-    timeout = 20
+    timeout = 180
 
     def setUp(self) -> None:
         # unix sockets have short names, trial's folders long ones

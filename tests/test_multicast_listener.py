@@ -253,7 +253,7 @@ class ListenerTests(SynchronousTestCase):
 class LoopbackTests(TestCase):
     """Real sockets on lo, and a source that only this process has."""
 
-    timeout = 20
+    timeout = 180
 
     async def test_Q184_a_real_datagram(self) -> None:
         try:

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from tests.pauses import rest
 from tests.raw_client import Answer, ask
 from tests.raw_server import RawConnection, RawServer, reactor
 from txigd.upnp.description.device import Service
@@ -94,7 +95,7 @@ def notify(
 class DeviceCase(TestCase):
     """A raw device on loopback, and the real subscriber, exchange and callback port."""
 
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         self.exchange = Exchange(reactor)
@@ -193,7 +194,7 @@ class NotifyTests(DeviceCase):
             self.assertEqual(answer.status, status, name)
         other = DeviceURL(callback.host, callback.port, "/another")
         self.assertEqual((await self.send(callback, notify(other, (*FIELDS, None), SET))).status, 404)
-        await deferLater(reactor, 0.05)
+        await rest(reactor, 0.05)
         self.assertEqual(self.values, [], "nothing of it was believed")
         answer = await self.send(callback, notify(callback, (*FIELDS, None), SET))
         self.assertEqual(answer.status, 200, "and the subscription goes on")

@@ -64,7 +64,7 @@ OPEN: dict[str, bytes] = {
 class DescriptionCase(TestCase):
     """Fetches over real sockets."""
 
-    timeout = 30
+    timeout = 180
 
     def setUp(self) -> None:
         self.exchange = Exchange(reactor)

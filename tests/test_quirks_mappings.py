@@ -220,7 +220,7 @@ class CrossCheckTests(WANTestCase):
 
 
 class SourceTests(TestCase):
-    timeout = 20
+    timeout = 180
 
     async def test_Q193_an_exchange_from_a_chosen_address_of_ours(self) -> None:
         peers: list[str] = []

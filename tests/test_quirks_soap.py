@@ -53,7 +53,7 @@ FAULT = "<s:Fault><faultcode>s:Client</faultcode><faultstring>UPnPError</faultst
 class WireCase(TestCase):
     """A proxy of the built-in WANIPConnection:1 table over real loopback sockets."""
 
-    timeout = 20
+    timeout = 180
 
     def setUp(self) -> None:
         self.exchange = Exchange(reactor)

@@ -603,7 +603,7 @@ class MulticastTests(MemoryCase):
 class LightTests(TestCase):
     """The BinaryLight of the sample documents, over real sockets."""
 
-    timeout = 30
+    timeout = 180
 
     async def light(self, **options: Any) -> tuple[Light, ControlPoint, RemoteService]:
         light = Light(reactor, **options)
@@ -616,7 +616,7 @@ class LightTests(TestCase):
         self.assertIs(await point.device(light.location), found)
         return light, point, found.service("SwitchPower")
 
-    async def until(self, what: Any, seconds: float = 5.0) -> None:
+    async def until(self, what: Any, seconds: float = 60) -> None:
         deadline = reactor.seconds() + seconds
         while not what():
             self.assertLess(reactor.seconds(), deadline)
@@ -721,7 +721,7 @@ class LightTests(TestCase):
 class SimulatedTests(TestCase):
     """Any service of a gateway, found by a search for everything."""
 
-    timeout = 30
+    timeout = 180
 
     async def test_ssdp_all(self) -> None:
         gateway = SimulatedGateway(reactor, relay=False)

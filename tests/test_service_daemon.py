@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from tests.child import ALONE, NO_NETWORK, TWISTD, Child, namespace_or_skip, own_loopback, reactor
+from tests.pauses import ENDED_SECONDS, rest
 from txigd.service import Options, makeService
 from txigd.service.daemon import Daemon
 from txigd.testing import WAN_ADDRESS, SimulatedGateway
@@ -40,7 +41,7 @@ class PluginTests(SynchronousTestCase):
 class OptionsToBehaviourTests(TestCase):
     """The service in this process, on a gateway of the test's own."""
 
-    timeout = 60
+    timeout = 180
 
     async def start(self, *words: str, **gateway: Any) -> Daemon:
         self.router = SimulatedGateway(reactor, **{"address": own_loopback(), "relay": False, "ssdp": False, **gateway})
@@ -57,7 +58,7 @@ class OptionsToBehaviourTests(TestCase):
         Path(name).write_text(text, encoding="ascii")
         return name
 
-    async def until(self, holds: Any, seconds: float = 15) -> None:
+    async def until(self, holds: Any, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while not holds():
             self.assertLess(time.monotonic(), end, "it did not come")
@@ -79,7 +80,7 @@ class OptionsToBehaviourTests(TestCase):
         self.assertEqual((entry.internal_client, entry.internal_port), ("127.0.0.1", 5000))
         began = time.monotonic()
         await daemon.stopService()
-        self.assertLess(time.monotonic() - began, 5)
+        self.assertLess(time.monotonic() - began, ENDED_SECONDS)
         self.assertEqual((len(self.router.mappings), self.router.subscribers), (0, ()))
 
     async def test_F16_pinholes_are_wanted_of_whichever_gateway_is_in_use(self):
@@ -97,11 +98,11 @@ class OptionsToBehaviourTests(TestCase):
         stays = self.router.mappings.find("TCP", 8081)
         self.written(file, "tcp:8081\ntcp:8082\n")
         daemon.reload()
-        await self.until(lambda: {entry.external_port for entry in self.router.mappings} == {8081, 8082, 9090}, 5)
+        await self.until(lambda: {entry.external_port for entry in self.router.mappings} == {8081, 8082, 9090})
         self.assertIs(self.router.mappings.find("TCP", 8081), stays)
         self.written(file, "junk\n")
         daemon.reload()
-        await deferLater(reactor, 0.2)
+        await rest(reactor, 0.2)
         self.assertEqual(len(self.router.mappings), 3, "a file with a mistake changes nothing")
 
     async def test_F54_a_reload_exchanges_all_of_them_or_none(self):
@@ -155,7 +156,7 @@ class OptionsToBehaviourTests(TestCase):
 class TwistdTests(TestCase):
     """The real program."""
 
-    timeout = 90
+    timeout = 180
 
     def twistd(self, *words: str, before: tuple[str, ...] = ()) -> Child:
         """Started with a state file of its own: another daemon may run on this host."""
@@ -183,8 +184,8 @@ class TwistdTests(TestCase):
                     self.assertEqual(inside.recv(100), b"through the mapping")
         began = time.monotonic()
         daemon.signal("TERM")
-        self.assertEqual(await daemon.end(10), 0)
-        self.assertLess(time.monotonic() - began, 5)
+        self.assertEqual(await daemon.end(), 0)
+        self.assertLess(time.monotonic() - began, ENDED_SECONDS)
         self.assertIn(f"mapping tcp:{port}:{port}: released", daemon.out)
         self.assertRegex(daemon.out, r"txigd\.daemon#info\] stopped\n")
         self.assertNotIn("Traceback", daemon.out + daemon.err)
@@ -210,7 +211,7 @@ class TwistdTests(TestCase):
         await router.stop()
         await daemon.says("does not answer|is gone", 30)
         daemon.signal("INT")
-        self.assertEqual(await daemon.end(10), 0)
+        self.assertEqual(await daemon.end(), 0)
         self.assertNotIn("Traceback", daemon.out + daemon.err)
         for line in daemon.out.splitlines():
             self.assertRegex(line, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[")
@@ -224,10 +225,10 @@ class TwistdTests(TestCase):
             await daemon.says("mapping tcp:8080:8080: active on external port 8080")
             router.set_fault("DeletePortMapping", "hang")
             daemon.signal(first)
-            await daemon.says(f"got SIG{first}", 10)
+            await daemon.says(f"got SIG{first}")
             await deferLater(reactor, 0.5)
             daemon.signal(second)
-            self.assertEqual(await daemon.end(15), 0)
+            self.assertEqual(await daemon.end(), 0)
             self.assertNotIn("Traceback", daemon.out + daemon.err)
             self.assertIn("txigd.daemon#info] stopped\n", daemon.out)
 
@@ -255,7 +256,7 @@ class TwistdTests(TestCase):
             daemon = self.twistd("--simulate", "--callback-port", str(port))
             await daemon.says(rf"txigd\.daemon#warn\] callback port {port} of 127\.0\.0\.1 is taken")
             daemon.signal("TERM")
-            self.assertEqual(await daemon.end(10), 0)
+            self.assertEqual(await daemon.end(), 0)
         self.assertEqual(len(re.findall("is taken", daemon.out)), 1, "told once")
 
     async def test_no_gateway_is_said_once_and_looked_for_on(self):
@@ -263,7 +264,7 @@ class TwistdTests(TestCase):
         daemon = self.twistd("--link", "lo", "--map", "tcp:8080", before=ALONE)
         await daemon.says(r"#warn\] no gateway answered on lo in \d+ s; still looking", 30)
         daemon.signal("TERM")
-        self.assertEqual(await daemon.end(10), 0)
+        self.assertEqual(await daemon.end(), 0)
         self.assertEqual(len(re.findall("no gateway answered", daemon.out)), 1)
 
     async def test_no_network_is_said_and_waited_for(self):
@@ -271,7 +272,7 @@ class TwistdTests(TestCase):
         daemon = self.twistd("--map", "tcp:8080", before=NO_NETWORK)
         await daemon.says(r"#warn\] this host has no network")
         daemon.signal("TERM")
-        self.assertEqual(await daemon.end(10), 0)
+        self.assertEqual(await daemon.end(), 0)
         self.assertNotIn("Traceback", daemon.out + daemon.err)
 
     async def test_a_second_daemon_with_the_same_state_ends_with_status_1(self):
@@ -283,12 +284,12 @@ class TwistdTests(TestCase):
         self.assertEqual(len(re.findall(r"txigd\.daemon#error\] cannot start: ", second.out)), 1, second.out)
         self.assertNotIn("Traceback", second.out + second.err)
         first.signal("TERM")
-        self.assertEqual(await first.end(10), 0)
+        self.assertEqual(await first.end(), 0)
 
     async def test_a_log_level(self):
         daemon = self.twistd("--simulate", "--map", "tcp:8080", "--log-level", "error")
         await daemon.says("starting up")
         await deferLater(reactor, 2)
         daemon.signal("TERM")
-        self.assertEqual(await daemon.end(10), 0)
+        self.assertEqual(await daemon.end(), 0)
         self.assertNotIn("txigd.", daemon.out)

@@ -372,7 +372,7 @@ class HookTests(GatewayTestCase):
 class ProfileTests(TestCase):
     """Models with several trees or lines, over real sockets."""
 
-    timeout = 30
+    timeout = 180
 
     async def gateway(self, name: str) -> Any:
         router = SimulatedGateway.profile(reactor, name, relay=False)
@@ -381,7 +381,7 @@ class ProfileTests(TestCase):
         point = ControlPoint(reactor, links=["lo"], gateway=router.location)
         point.start()
         self.addCleanup(point.stop)
-        deadline = reactor.seconds() + 10
+        deadline = reactor.seconds() + 60
         while True:  # gateways of other tests live at this address as well
             self.assertLess(reactor.seconds(), deadline)
             mine = [one for one in point.gateways if one.udn == router.udn]
@@ -391,7 +391,7 @@ class ProfileTests(TestCase):
 
     async def test_Q197_fritzbox(self) -> None:
         gateway = await self.gateway("fritzbox-like")
-        deadline = reactor.seconds() + 10
+        deadline = reactor.seconds() + 60
         while len(gateway.device.descriptions) < 2:
             self.assertLess(reactor.seconds(), deadline)
             await deferLater(reactor, 0.05)

@@ -650,7 +650,7 @@ class Gateway(Protocol):
 class WiredTests(TestCase):
     """The real callback port, with a fake exchange or the real one."""
 
-    timeout = 20
+    timeout = 180
 
     def setUp(self) -> None:
         self.requests: list[tuple[str, bytes]] = []

@@ -10,9 +10,10 @@ from random import Random
 from typing import Any
 
 from twisted.internet.protocol import DatagramProtocol
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, TestCase
 
+from tests.pauses import rest
 from tests.raw_client import reactor
 from txigd.errors import BadMessage
 from txigd.limits import SSDP_GROUP_V4
@@ -60,7 +61,7 @@ def free_port() -> int:
 
 
 class AnnouncerCase(TestCase):
-    timeout = 20
+    timeout = 180
 
     def setUp(self) -> None:
         if not LOOPBACK:
@@ -83,7 +84,7 @@ class AnnouncerCase(TestCase):
 
     async def pause(self) -> None:
         """Long enough for loopback datagrams to arrive."""
-        await deferLater(reactor, 0.05)
+        await rest(reactor, 0.05)
 
     async def quiet(self, gateway: SimulatedGateway) -> None:
         """Let the announcements of the start pass."""

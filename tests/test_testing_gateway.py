@@ -28,7 +28,7 @@ from txigd.upnp.http import Exchange
 
 
 class GatewayCase(TestCase):
-    timeout = 20
+    timeout = 180
 
     def gateway(self, **options: Any) -> SimulatedGateway:
         made = SimulatedGateway(reactor, **{"ssdp": False, "relay": False, **options})
@@ -262,7 +262,7 @@ class MemoryTests(SynchronousTestCase):
 class FamilyTests(TestCase):
     """One gateway at addresses of both families."""
 
-    timeout = 30
+    timeout = 180
 
     def gateway(self, **options: Any) -> SimulatedGateway:
         made = SimulatedGateway(reactor, **{"address6": "::1", "ssdp": False, "relay": False, **options})

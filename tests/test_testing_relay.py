@@ -82,7 +82,7 @@ def free_port() -> int:
 
 
 class RelayTests(TestCase):
-    timeout = 20
+    timeout = 180
 
     def setUp(self) -> None:
         self.traffic = Traffic()

@@ -26,7 +26,7 @@ def sample(name: str) -> bytes:
 
 
 class ReplayCase(TestCase):
-    timeout = 20
+    timeout = 180
 
     def device(self, replies, **options) -> ScriptedDevice:
         made = ScriptedDevice(reactor, replies, **options)

@@ -40,7 +40,7 @@ def require(*programs: str) -> None:
 
 
 class LoopbackTests(TestCase):
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         require("upnpc")

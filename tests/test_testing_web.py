@@ -32,7 +32,7 @@ def event(raw: bytes) -> tuple[int, dict[str, str]]:
 
 
 class WebCase(TestCase):
-    timeout = 20
+    timeout = 180
 
     def gateway(self, **options) -> SimulatedGateway:
         made = SimulatedGateway(reactor, **{"ssdp": False, "relay": False, **options})

@@ -222,7 +222,7 @@ class Lab:
             tables = [Path(f"/proc/{process.pid}/net/{name}") for name in (("udp", "udp6") if self.ipv6 else ("udp",))]
             return router.location() if all(b":076C " in table.read_bytes() for table in tables) else None
 
-        until(ready, 10, f"miniupnpd of {name} listens")
+        until(ready, 60, f"miniupnpd of {name} listens")
         return router
 
     def location(self, name: str = "router") -> str:
@@ -253,7 +253,7 @@ class Lab:
         router = self.routers[name]
         if router.process is not None:
             router.process.terminate()
-            router.process.wait(10)
+            router.process.wait(60)
         self.kill_router(name)
 
     def restart_router(self, name: str = "router", **config: object) -> Router:
@@ -261,7 +261,7 @@ class Lab:
         self.kill_router(name)
         # BOOTID is the start time in whole seconds: a real router cannot start twice in one second.
         began = self.routers[name].began
-        until(lambda: int(time.time()) > began, 3, "the next second")
+        until(lambda: int(time.time()) > began, 60, "the next second")
         return self.start_router(name, **config)
 
     def router_rules(self, name: str = "router") -> str:

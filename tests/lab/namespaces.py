@@ -81,7 +81,7 @@ def _try(user: bool) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     if done.returncode == 0:
@@ -174,7 +174,7 @@ class Namespaces:
             input=text,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
         if done.returncode != 0:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.pauses import ENDED_SECONDS
+
 from .case import LabCase
 from .lab import CLIENT, CLIENT_ADDRESS, INTERNET
 
@@ -52,7 +54,7 @@ class DaemonTests(DaemonCase):
     def test_the_main_job(self) -> None:
         """Bytes through both mappings, an address change, a link drop, a restarted router, and a clean end."""
         daemon = self.daemon("--map", "tcp:8080", "--map", "udp:5000", "--poll", str(POLL))
-        self.wait(lambda: len(self.logged("active on external port")) == 2, 15)
+        self.wait(lambda: len(self.logged("active on external port")) == 2, 60)
         self.assertEqual(len(self.ours()), 2)
         for protocol, port in (("TCP", 8080), ("UDP", 5000)):
             self.lab.echo(CLIENT, protocol, port)
@@ -71,35 +73,35 @@ class DaemonTests(DaemonCase):
 
         self.lab.kill_router()
         self.lab.restart_router()
-        self.wait(lambda: len(self.logged("active on external port")) == 4, 15)
+        self.wait(lambda: len(self.logged("active on external port")) == 4, 60)
         self.assertEqual(len(self.ours()), 2)
         self.assertEqual(self.lab.ask("UDP", "11.22.33.50", 5000), b"echo:hello")
 
         began = time.monotonic()
         daemon.send_signal(signal.SIGTERM)
-        self.assertEqual(daemon.wait(10), 0)
-        self.assertLess(time.monotonic() - began, 6)
+        self.assertEqual(daemon.wait(60), 0)
+        self.assertLess(time.monotonic() - began, ENDED_SECONDS)
         self.assertEqual(self.ours(), [])
         self.assertNotIn("Traceback", self.log.read_text())
 
     def test_no_gateway_is_said_once_and_found_later(self) -> None:
         self.lab.kill_router()
         daemon = self.daemon("--map", "tcp:8080")
-        self.wait(lambda: self.logged("no gateway answered on lan in 10 s.*still looking"), 15)
+        self.wait(lambda: self.logged("no gateway answered on lan in 10 s.*still looking"), 60)
         self.lab.restart_router()
-        self.wait(lambda: self.logged("active on external port 8080"), 20)
+        self.wait(lambda: self.logged("active on external port 8080"), 60)
         self.assertEqual(len(self.logged("no gateway answered")), 1)
         daemon.send_signal(signal.SIGTERM)
-        daemon.wait(10)
+        daemon.wait(60)
         self.assertEqual(self.ours(), [])
 
     def test_F31_a_foreign_entry_is_left_alone(self) -> None:
         self.lab.add_foreign_mapping(8080)
         daemon = self.daemon("--map", "tcp:8080", "--map", "tcp:8081:any")
-        self.wait(lambda: self.logged("mapping tcp:8080:8080: conflict"), 15)
-        self.wait(lambda: self.logged("mapping tcp:8081:8081: active"), 15)
+        self.wait(lambda: self.logged("mapping tcp:8080:8080: conflict"), 60)
+        self.wait(lambda: self.logged("mapping tcp:8081:8081: active"), 60)
         daemon.send_signal(signal.SIGTERM)
-        daemon.wait(10)
+        daemon.wait(60)
         self.assertIn("8080->192.168.77.3", self.lab.upnpc("-l"))
 
 
@@ -107,7 +109,7 @@ class CommandTests(LabCase):
     """The ``txigd`` command in the lab."""
 
     def txigd(self, *arguments: str, status: int = 0) -> str:
-        done = self.lab.run(CLIENT, [sys.executable, "-m", "txigd", *arguments], timeout=30)
+        done = self.lab.run(CLIENT, [sys.executable, "-m", "txigd", *arguments], timeout=120)
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         self.assertNotIn("Traceback", done.stderr)
         return done.stdout if status == 0 else done.stderr
@@ -152,57 +154,57 @@ class LifeTests(DaemonCase):
     def test_F53_after_a_kill_the_wanted_is_adopted_and_the_rest_removed(self) -> None:
         self.lab.add_foreign_mapping(9000)
         first = self.daemon("--map", "tcp:8080", "--map", "udp:5000", "--map", "tcp:8081")
-        self.wait(lambda: len(self.logged("active on external port")) == 3, 15)
+        self.wait(lambda: len(self.logged("active on external port")) == 3, 60)
         first.send_signal(signal.SIGKILL)
         first.wait(5)
         self.assertEqual(len(self.ours()), 3)
         second = self.daemon("--map", "tcp:8080")
-        self.wait(lambda: len(self.logged("active on external port")) == 4, 15)
+        self.wait(lambda: len(self.logged("active on external port")) == 4, 60)
         self.assertEqual(len(self.logged("left over from earlier")), 2)
         self.assertEqual(len(self.ours()), 1)
         self.assertIn("9000->192.168.77.3", self.lab.upnpc("-l"))
         second.send_signal(signal.SIGTERM)
-        second.wait(10)
+        second.wait(60)
         self.assertEqual(self.ours(), [])
 
     def test_F54_a_reload_deletes_what_is_no_longer_wanted(self) -> None:
         wanted = Path(self.mktemp()).absolute()
         wanted.write_text("tcp:8080  # web\nudp:5000\n")
         daemon = self.daemon("--map-file", str(wanted))
-        self.wait(lambda: len(self.logged("active on external port")) == 2, 15)
+        self.wait(lambda: len(self.logged("active on external port")) == 2, 60)
         wanted.write_text("tcp:8080\ntcp:8082\n")
         daemon.send_signal(signal.SIGHUP)
-        self.wait(lambda: self.logged("mapping udp:5000:5000: released"), 30)
-        self.wait(lambda: self.logged("mapping tcp:8082:8082: active"), 30)
+        self.wait(lambda: self.logged("mapping udp:5000:5000: released"), 60)
+        self.wait(lambda: self.logged("mapping tcp:8082:8082: active"), 60)
         self.assertEqual(len(self.ours()), 2)
         wanted.write_text("tcp:99999\n")
         daemon.send_signal(signal.SIGHUP)
-        self.wait(lambda: self.logged("the mappings stay as they are: .*line 1: "), 30)
+        self.wait(lambda: self.logged("the mappings stay as they are: .*line 1: "), 60)
         self.assertEqual(len(self.ours()), 2)
 
     def test_F55_a_second_daemon_with_the_same_state_refuses(self) -> None:
         self.daemon("--map", "tcp:8080")
-        self.wait(lambda: self.logged("active on external port 8080"), 15)
+        self.wait(lambda: self.logged("active on external port 8080"), 60)
         second = self.daemon("--map", "tcp:8081")
-        self.assertEqual(second.wait(10), 1)
+        self.assertEqual(second.wait(60), 1)
         self.assertEqual(len(self.logged("cannot start: .*another")), 1)
         self.assertEqual(len(self.ours()), 1)
 
     def test_F55_a_second_daemon_with_a_state_of_its_own_does_not_fight(self) -> None:
         self.daemon("--map", "tcp:8080")
-        self.wait(lambda: self.logged("active on external port 8080"), 15)
+        self.wait(lambda: self.logged("active on external port 8080"), 60)
         second = self.daemon("--map", "tcp:8081", "--state", str(Path(self.mktemp()).absolute()))
-        self.wait(lambda: self.logged("active on external port 8081"), 15)
+        self.wait(lambda: self.logged("active on external port 8081"), 60)
         self.assertEqual(len(self.ours()), 2)
         second.send_signal(signal.SIGTERM)
-        second.wait(10)
+        second.wait(60)
         self.assertEqual(len(self.ours()), 1)
 
     def test_F52_a_dead_gateway_does_not_hold_the_end(self) -> None:
         daemon = self.daemon("--map", "tcp:8080")
-        self.wait(lambda: self.logged("active on external port 8080"), 15)
+        self.wait(lambda: self.logged("active on external port 8080"), 60)
         self.lab.nft(CLIENT, DEAD)
         began = time.monotonic()
         daemon.send_signal(signal.SIGTERM)
-        self.assertEqual(daemon.wait(10), 0)
-        self.assertLess(time.monotonic() - began, 6)
+        self.assertEqual(daemon.wait(60), 0)
+        self.assertLess(time.monotonic() - began, ENDED_SECONDS)

@@ -66,7 +66,7 @@ class Hosts(LabCase):
         self.assertEqual(self.lab.run(CLIENT, ["sh", "-c", "exit 7"]).returncode, 7)
         process = self.lab.spawn(CLIENT, ["sleep", "60"])
         name = Path(f"/proc/{process.pid}/comm")
-        until(lambda: name.read_text() == "sleep\n", 5, "sleep runs under the id of spawn")
+        until(lambda: name.read_text() == "sleep\n", 60, "sleep runs under the id of spawn")
         process.terminate()
         self.assertEqual(process.wait(5), -15)
 
@@ -83,7 +83,7 @@ class Hosts(LabCase):
     def test_stop_leaves_no_process_behind(self) -> None:
         # A grandchild that nobody in the lab's own books knows of.
         self.lab.run(CLIENT, ["sh", "-c", "setsid sleep 61.25 >/dev/null 2>&1 & exit 0"])
-        until(lambda: running("sleep", "61.25"), 5, "the grandchild runs")
+        until(lambda: running("sleep", "61.25"), 60, "the grandchild runs")
         self.lab.stop()
         self.assertFalse(running("sleep", "61.25"))
         self.assertFalse(self.lab.folder.exists())
@@ -104,7 +104,7 @@ class Hosts(LabCase):
         program = f"/proc/{router}/exe"  # unlike its folder, gone even if nobody collects the dead process
         self.assertTrue(os.path.exists(program))
         owner.kill()
-        until(lambda: not os.path.exists(program), 5, "the router of a killed lab is gone")
+        until(lambda: not os.path.exists(program), 60, "the router of a killed lab is gone")
         owner.stdout.close()
 
 

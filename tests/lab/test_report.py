@@ -25,10 +25,10 @@ ELSEWHERE = {"location", "address", "local_address", "next_hop", "udn", "externa
 
 
 class ReportTests(AsyncLabCase):
-    timeout = 120
+    timeout = 180
 
     def in_lab(self, *arguments: str) -> str:
-        done = self.lab.run(CLIENT, [sys.executable, "-m", "txigd", *arguments], timeout=60)
+        done = self.lab.run(CLIENT, [sys.executable, "-m", "txigd", *arguments], timeout=120)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertNotIn("Traceback", done.stderr)
         return done.stdout

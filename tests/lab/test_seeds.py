@@ -45,7 +45,7 @@ class SeedTests(SynchronousTestCase):
         self.assertEqual(device.stdout.readline(), b"ready\n")
 
     def txigd(self, *arguments: str, status: int = 0) -> str:
-        done = self.net.run("client", [sys.executable, "-m", "txigd", *arguments], timeout=30)
+        done = self.net.run("client", [sys.executable, "-m", "txigd", *arguments], timeout=120)
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         return done.stdout or done.stderr
 

@@ -131,7 +131,7 @@ class TwoConnectionsTests(SeveralCase):
         def added() -> list[str]:
             return [line for line in self.requests.read_text().splitlines() if "AddPortMapping" in line]
 
-        self.assertEqual(len(until(added, 5, "the call was written down")), 1)
+        self.assertEqual(len(until(added, 60, "the call was written down")), 1)
         self.assertIn(f"{live}Conn", added()[0])
 
     def test_Q143_the_one_that_carries_the_line(self) -> None:

@@ -48,7 +48,7 @@ def say(value: object) -> None:
 async def use(reactor: Any, port: str) -> None:
     """Hold a mapping and follow the WAN until standard input ends."""
     async with ControlPoint(reactor, poll_seconds=600) as point:
-        gateway = await point.gateway(timeout=10)
+        gateway = await point.gateway(timeout=30)
         held = gateway.mappings.hold(PortMapping("TCP", internal_port=int(port), description="application"))
         made = await held.when_active()
         for _ in range(100):

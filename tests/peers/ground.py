@@ -98,7 +98,7 @@ class Talker:
         self._errors = errors
         self._rest = b""
 
-    def line(self, seconds: float = 15) -> str:
+    def line(self, seconds: float = 60) -> str:
         """The next line that it prints. Raises AssertionError where none comes in time."""
         assert self.process.stdout is not None
         deadline = time.monotonic() + seconds
@@ -113,11 +113,11 @@ class Talker:
         line, _, self._rest = self._rest.partition(b"\n")
         return line.decode()
 
-    def value(self, seconds: float = 15) -> Any:
+    def value(self, seconds: float = 60) -> Any:
         """The next line as JSON."""
         return json.loads(self.line(seconds))
 
-    def line_with(self, word: str, seconds: float = 15) -> str:
+    def line_with(self, word: str, seconds: float = 60) -> str:
         """The next line that has this word in it; those before are skipped."""
         deadline = time.monotonic() + seconds
         while True:

@@ -56,11 +56,11 @@ class Heard:
                 waiter.callback(None)
 
     async def until(self, reactor: Any, name: str, value: object) -> None:
-        """Wait, at most ten seconds, for a variable to have this value."""
+        """Wait, at most a minute, for a variable to have this value."""
         if self.values.get(name) != value:
             waiter: Deferred[None] = Deferred()
             self.waiting.append((name, value, waiter))
-            await waiter.addTimeout(10, reactor)
+            await waiter.addTimeout(60, reactor)
 
 
 async def drive(reactor: Any) -> None:
@@ -69,7 +69,7 @@ async def drive(reactor: Any) -> None:
     point = ControlPoint(reactor, targets=[TARGET])
     point.observe_devices(first)
     point.startService()
-    device = await first.found.addTimeout(20, reactor)
+    device = await first.found.addTimeout(60, reactor)
     root = device.description.root
     said: dict[str, Any] = {"name": root.friendly_name, "type": root.device_type, "udn": root.udn}
     said["services"] = sorted(service.service.name for service in device.services)

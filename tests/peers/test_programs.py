@@ -204,12 +204,12 @@ class UpnpClientTests(SimulatedCase):
 
     def test_advertisements_from_the_first_to_the_last(self) -> None:
         listener = self.talker(CLIENT, self.argv("advertisements", "--bind", CLIENT_ADDRESS))
-        until(lambda: "076C" in self.run_in(CLIENT, ["cat", "/proc/net/udp"]), 10, "it listens on port 1900")
+        until(lambda: "076C" in self.run_in(CLIENT, ["cat", "/proc/net/udp"]), 60, "it listens on port 1900")
         state = self.simulate()
         alive = json.loads(listener.line_with("ssdp:alive"))
         self.assertEqual((alive["NT"], alive["LOCATION"]), ("upnp:rootdevice", state["location"]))
         self.gateway.process.stdin.close()  # type: ignore[union-attr]
-        self.gateway.process.wait(10)
+        self.gateway.process.wait(60)
         seen = [json.loads(listener.line_with("ssdp:byebye"))["NT"] for _ in range(13)]
         self.assertEqual(len(set(seen)), 13)
 
@@ -265,10 +265,10 @@ class UpnpClientTests(SimulatedCase):
         merged = {name: value for event in said for name, value in event["state_variables"].items()}
         self.assertEqual((merged["ConnectionStatus"], merged["PhysicalLinkStatus"]), ("Disconnected", "Down"))
         wanted = {"WANIPConnection": 4, "WANCommonInterfaceConfig": 2, "Layer3Forwarding": 1}
-        until(lambda: self.delivered() == wanted, 5, f"it has acknowledged {wanted}")
+        until(lambda: self.delivered() == wanted, 60, f"it has acknowledged {wanted}")
         listener.process.send_signal(signal.SIGINT)
-        listener.process.wait(10)
-        until(lambda: not self.state()["subscribers"], 10, "it has unsubscribed")
+        listener.process.wait(60)
+        until(lambda: not self.state()["subscribers"], 60, "it has unsubscribed")
         self.assertEqual([one[0][:11] for one in self.asked("")].count("UNSUBSCRIBE"), 3)
 
 
@@ -287,7 +287,7 @@ class GssdpTests(SimulatedCase):
         self.assertTrue(watching.line_with(root))
         self.assertIn(state["location"], watching.line())
         self.gateway.process.stdin.close()  # type: ignore[union-attr]
-        self.gateway.process.wait(10)
+        self.gateway.process.wait(60)
         self.assertTrue(watching.line_with("resource unavailable"))
 
     def test_its_search_is_answered(self) -> None:
