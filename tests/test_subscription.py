@@ -47,13 +47,14 @@ from txigd.upnp.eventing.subscription_facts import (
     Tick,
     Unsubscribe,
 )
+from txigd.upnp.eventing.subscription_memory import Memory, next_due
 
 
 class Driver:
     """A machine with a clock of its own that ticks whenever the machine wants it to."""
 
     def __init__(self) -> None:
-        self.memory = subscription.Memory()
+        self.memory = Memory()
         self.now = 1000.0
         self.log: list[tuple[float, Command]] = []
 
@@ -65,7 +66,7 @@ class Driver:
     def pass_time(self, seconds: float) -> list[Command]:
         """Let time pass, with every tick that is due in it."""
         end, commands = self.now + seconds, []
-        while (due := subscription.next_due(self.memory)) <= end:
+        while (due := next_due(self.memory)) <= end:
             self.now = max(self.now, due)
             commands += self.tell(Tick())
         self.now = end
@@ -188,7 +189,7 @@ class BeginningTests(SynchronousTestCase):
         for epoch in range(1, 13):
             self.assertEqual(driver.fail(reached=False), [Close(epoch)])
             self.assertEqual(driver.memory.state, "failed")
-            waits.append(subscription.next_due(driver.memory) - driver.now)
+            waits.append(next_due(driver.memory) - driver.now)
             self.assertEqual(driver.pass_time(waits[-1]), [Subscribe(epoch + 1)])
         self.assertEqual(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, RETRY_CEILING_SECONDS, 300])
         driver.grant()
@@ -370,7 +371,7 @@ class EndTests(SynchronousTestCase):
         driver = live()
         self.assertEqual(driver.tell(Stop()), [Close(1), Unsubscribe("uuid:1")])
         self.assertEqual(driver.memory.state, "stopped")
-        self.assertEqual(subscription.next_due(driver.memory), math.inf)
+        self.assertEqual(next_due(driver.memory), math.inf)
         self.assertEqual(driver.tell(Stop()), [])
 
     def test_stop_in_flight(self) -> None:
@@ -553,7 +554,7 @@ class SequenceTests(SynchronousTestCase):
         for seq in range(2, 500):
             driver.event(seq, A=str(seq))
         self.assertEqual(len(driver.memory.count.held), HELD_EVENTS)
-        self.assertLessEqual(subscription.next_due(driver.memory), driver.now)
+        self.assertLessEqual(next_due(driver.memory), driver.now)
 
     @given(st.lists(st.one_of(st.none(), st.integers(0, 12), st.integers(SEQ_MAX - 3, SEQ_MAX)), max_size=40))
     def test_one_event_is_never_delivered_twice_in_a_count(self, keys: list[int | None]) -> None:
@@ -616,7 +617,7 @@ class AnySequenceTests(SynchronousTestCase):
             self.assertLessEqual(len(driver.memory.retired), 4)
             self.assertIn(driver.memory.state, ("subscribing", "subscribed", "refused", "failed", "stopped"))
             if driver.memory.phase != "stopped":
-                self.assertGreater(subscription.next_due(driver.memory), -math.inf)
+                self.assertGreater(next_due(driver.memory), -math.inf)
         self.check_flight(driver)
         self.check_floor(driver, steps)
         driver.pass_time(0)

@@ -52,6 +52,7 @@ from txigd.upnp.eventing.subscription_facts import (
     Tick,
     Unsubscribe,
 )
+from txigd.upnp.eventing.subscription_memory import Memory, next_due
 from txigd.upnp.http_reply import Reply
 from txigd.upnp.url import IPAddress
 
@@ -102,7 +103,7 @@ class Subscriber:
         self._peers = tuple(peers)
         self._address_towards = address_towards
         self._chance = chance
-        self._memory = subscription.Memory()
+        self._memory = Memory()
         self._shown = self._memory.state
         self._paths: dict[int, CallbackPath] = {}
         self._in_flight: Deferred[Any] | None = None
@@ -170,7 +171,7 @@ class Subscriber:
     def _set_timer(self) -> None:
         if self._due is not None and self._due.active():
             self._due.cancel()
-        due = subscription.next_due(self._memory)
+        due = next_due(self._memory)
         if due < NEVER:
             self._due = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._tell, Tick())
 

@@ -2,7 +2,7 @@
 
 ``step(memory, fact, now, chance)`` looks the pair (phase, kind of fact) up in one table; a pair that is not there is a
 fact out of turn, and is ignored. Time is the argument ``now`` in seconds of any steady clock; ``chance`` is a random
-number in [0, 1) for the renewal's jitter. :func:`next_due` says when the next :class:`Tick` is wanted.
+number in [0, 1) for the renewal's jitter.
 
 Each fresh SUBSCRIBE has a new ``epoch``: the caller gives every epoch a callback path of its own, so an event is told
 by its epoch before its SID is known. Sources: UDA 1.0-2.0 sections 4.1 and 4.2; quirks Q157-Q170, Q181-Q183; faults
@@ -11,9 +11,8 @@ F04-F12; threats C1, C2, C9.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from txigd.limits import (
     EARLY_EVENTS,
@@ -51,74 +50,7 @@ from txigd.upnp.eventing.subscription_facts import (
     Tick,
     Unsubscribe,
 )
-
-# -- memory ------------------------------------------------------------------------------------------------------------
-
-NEVER = math.inf
-
-STATES = {
-    "stopped": "stopped",
-    "subscribing": "subscribing",
-    "waiting": "subscribing",  # until a fresh SUBSCRIBE is allowed
-    "subscribed": "subscribed",
-    "renewing": "subscribed",
-    "failed": "failed",
-    "refused": "refused",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """All that a subscription knows. ``phase`` is a key of :data:`STATES`, whose value is what users see."""
-
-    phase: str = "stopped"
-    epoch: int = 0
-    sid: str = ""
-    count: Count = field(default_factory=Count)
-    parked: tuple[Notified, ...] = ()  # events whose SID is not known yet (Q157)
-    spilled: bool = False  # there was no room to park one
-    retired: tuple[tuple[int, str, float], ...] = ()  # (epoch, SID, open until) of replaced paths; few, because of C9
-    failures: int = 0
-    refusals: int = 0
-    renewals_failed: int = 0
-    was_granted: bool = False
-    subscribed_at: float = -NEVER  # when the last fresh SUBSCRIBE was sent
-    urged_at: float = -NEVER  # when the last one was sent that did not wait for the floor
-    expires_at: float = NEVER
-    renew_at: float = NEVER
-    retry_at: float = NEVER
-    initial_by: float = NEVER
-    resubscribe_at: float = NEVER
-
-    @property
-    def state(self) -> str:
-        """``subscribing``, ``subscribed``, ``refused``, ``failed`` or ``stopped``.
-
-        A renewal that failed is tried again and again: until one is granted, that is no subscription that works.
-        """
-        return "failed" if self.phase == "renewing" and self.failures else STATES[self.phase]
-
-    def admits(self, epoch: int, sid: str) -> bool:
-        """Whether a NOTIFY with this SID on the path of this epoch is to be answered 200; otherwise 412 (UDA 4.2)."""
-        if epoch == self.epoch:
-            return self.phase in ("subscribing", "renewing") or sid == self.sid != ""
-        return any(epoch == old and sid == old_sid for old, old_sid, _ in self.retired)
-
-
-def next_due(memory: Memory) -> float:
-    """When the next :class:`Tick` is wanted; :data:`NEVER` where none is."""
-    if memory.phase == "stopped":
-        return NEVER
-    due = [memory.retry_at, memory.initial_by, memory.count.gap_at, _resubscribe_due(memory)]
-    due += [until for _, _, until in memory.retired]
-    if memory.phase == "subscribed":
-        due += [memory.renew_at, memory.expires_at]
-    return min(due)
-
-
-def _resubscribe_due(memory: Memory) -> float:
-    return max(memory.resubscribe_at, memory.subscribed_at + RESUBSCRIBE_FLOOR_SECONDS) if memory.sid else NEVER
-
+from txigd.upnp.eventing.subscription_memory import NEVER, Memory, resubscribe_due
 
 Outcome = tuple[Memory, Commands]
 
@@ -353,7 +285,7 @@ def _turn(memory: Memory, now: float) -> Outcome:
         # nobody renewed in time: we were suspended (Q183) or the device was away
         memory, commands = _begin_when_allowed(memory, now)
         return memory, (*commands, ReadState("the subscription expired"))
-    if now >= _resubscribe_due(memory):
+    if now >= resubscribe_due(memory):
         sid = memory.sid
         memory, commands = _begin(memory, now)
         return memory, (Unsubscribe(sid), *commands)
