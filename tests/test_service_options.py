@@ -75,6 +75,7 @@ class OptionsTests(SynchronousTestCase):
             ("--pinhole tcp", "--pinhole 'tcp' is no pinhole: write PROTOCOL:PORT"),
             ("--pinhole tcp:0", "internal port 0"),
             ("--map-file /nowhere/mappings", "--map-file /nowhere/mappings: No such file"),
+            ("--state /", "--state '/' is a directory: name a file in it"),
             ("--log-level loud", "--log-level 'loud': use one of debug, info, warn, error"),
             ("--simulate --link lo", "leave out --gateway and --link"),
             ("--simulate --gateway 127.0.0.1", "leave out --gateway and --link"),

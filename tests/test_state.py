@@ -197,7 +197,16 @@ class Reading(StateCase):
 
     def test_D3_directory(self) -> None:
         self.path.mkdir()
-        self.assert_put_aside("")
+        precious = self.path / "precious"
+        precious.write_bytes(b"x")
+        state = self.state()
+        journal = state.load()
+        self.assertEqual(journal.damage, "not a regular file")
+        note(journal, 8080)
+        state.flush()
+        self.assertEqual(precious.read_bytes(), b"x", "who named it wrongly wants it where it is")
+        self.assertIn("directory", state.problem)
+        state.close()
 
     def test_D3_wrong_types(self) -> None:
         self.plant(self.good().replace(b"8080", b'"8080"'))

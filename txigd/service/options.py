@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -97,6 +98,8 @@ class Options(usage.Options):
         if len(self["pinholes"]) > PINHOLES:
             raise usage.UsageError(f"{len(self['pinholes'])} pinholes: {PINHOLES} may be held at once")
         self.wanted()
+        if self["state"] and os.path.isdir(self["state"]):
+            raise usage.UsageError(f"--state {self['state']!r} is a directory: name a file in it")
         if self["simulate"] and (self["gateway"] is not None or self["links"]):
             raise usage.UsageError("--simulate brings its own gateway and link: leave out --gateway and --link")
         try:

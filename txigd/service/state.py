@@ -100,7 +100,8 @@ class StateFile:
         """Take the lock and read the file. Call it after the process went to the background: it notes the pid.
 
         A file that cannot be used is put aside as ``<name>.corrupt``, and the journal starts empty; why is logged, and
-        in ``journal.damage``. Where the directory cannot be written to, the journal lives in memory.
+        in ``journal.damage``. Where ``path`` is a directory, or its directory cannot be written to, the journal lives in
+        memory.
 
         :raises AlreadyRunning: when another process has the file.
         """
@@ -254,7 +255,12 @@ class StateFile:
             os.close(file)
 
     def _put_aside(self) -> None:
-        """Keep it for whoever wants to know; a rename follows no link and copies no 2 GB."""
+        """Keep it for whoever wants to know; a rename follows no link and copies no 2 GB.
+
+        A directory stays: who named one wrongly wants it where it is.
+        """
+        if self.path.is_dir() and not self.path.is_symlink():
+            return
         aside = self.path.with_name(self.path.name + ".corrupt")
         try:
             os.replace(self.path, aside)
