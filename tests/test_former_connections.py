@@ -5,25 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from tests.memory_lan import Asked, MemoryGateway
+from tests.memory_lan import Asked, MemoryGateway, reply
 from tests.test_control_point import WEB, ControlPointTestCase
 from txigd.igd.gateway import Gateway
 from txigd.igd.held_mapping import HeldMapping
 from txigd.igd.journal import Journal
 from txigd.igd.lease_facts import MappingState
 from txigd.igd.mapping import PortMapping
-from txigd.limits import FAREWELL_SECONDS, HTTP_TOTAL_SECONDS, RETRY_CEILING_SECONDS
+from txigd.limits import CONFIRM_SECONDS, FAREWELL_SECONDS, HTTP_TOTAL_SECONDS, POLL_SECONDS, RETRY_CEILING_SECONDS
 from txigd.steady import boot_time
 from txigd.testing.table import MappingTable
+from txigd.upnp.control import soap
 
 IP, PPP = "WANIPConnection", "WANPPPConnection"
 GAME = PortMapping("TCP", 5000, description="game")
 
 
 class TwoLineGateway(MemoryGateway):
-    """Two connections: two tables, or one that both show; ``down`` is the one that answers nobody."""
+    """Two connections: two tables, or one that both show.
 
-    down = ""
+    ``down`` is the one that answers nobody, ``mute`` the one that refuses to tell its state, ``word`` what an idle one
+    says of its line.
+    """
+
+    down = mute = ""
+    word = b"Unconfigured"
 
     def split(self) -> None:
         self.tables = {IP: self.state.table, PPP: MappingTable(self.state.table.rules)}
@@ -36,8 +42,13 @@ class TwoLineGateway(MemoryGateway):
         name = next((name for name in (IP, PPP) if services[name].control_path == asked.url.target), "")
         if name and name == self.down and "PortMapping" in asked.name:
             return None
+        if name and name == self.mute and asked.name in ("GetStatusInfo", "GetExternalIPAddress"):
+            return reply(500, soap.fault(501, "Action Failed"))
         self.state.table = self.tables[name or IP]
-        return super().answer(asked, body)
+        answered = super().answer(asked, body)
+        if answered is None or asked.name != "GetStatusInfo":
+            return answered
+        return reply(answered.status, answered.body.replace(b"Unconfigured", self.word))
 
     def carry(self, name: str) -> None:
         self.state.tree.live_service = self.state.tree.services[name]
@@ -168,6 +179,42 @@ class FormerConnectionTests(ControlPointTestCase):
         self.live(WEB)
         self.wait(FAREWELL_SECONDS + 2)
         self.assertEqual(self.tables(), ([], [8080]))
+
+    def test_F23_a_line_that_drops_has_not_moved(self) -> None:
+        # the first of the description says that it is down as well, and no default is told
+        self.two.faults["GetDefaultConnectionService"] = 401
+        self.two.word = b"Disconnected"
+        self.two.carry(self.second)
+        gateway, (web,) = self.live(WEB)
+        line = gateway.wan.connection
+        self.two.cut()
+        self.wait(POLL_SECONDS + 2)
+        self.assertFalse(gateway.wan.status.connected)
+        self.assertIs(gateway.wan.connection, line)
+        self.assertEqual(self.tables(), ([], [8080]))
+        self.router.boot_id += 1
+        self.discovery.alive(self.router)
+        self.wait(60)
+        self.assertEqual((gateway.wan.connection.name, self.two.ports(self.first)), (line.name, []), "nor has it then")
+        self.two.restore()
+        self.wait(POLL_SECONDS + 2)
+        self.assertEqual((web.status.state, self.tables()), (MappingState.ACTIVE, ([], [8080])))
+
+    def test_F23_a_connection_that_refuses_to_tell_has_not_moved(self) -> None:
+        self.two.carry(self.second)
+        gateway, (web,) = self.live(WEB)
+        added = self.lan.count("AddPortMapping")
+        told: list[str] = []
+        gateway.wan._watched.observe(lambda old, new: told.append(str(new)))
+        for seconds, heard in ((CONFIRM_SECONDS, 0), (12, 2)):
+            self.two.mute = self.second
+            gateway.wan.hint()
+            self.wait(seconds)
+            self.two.mute = ""
+            self.wait(POLL_SECONDS + 2)
+            self.assertEqual(len(told), heard, told)
+            self.assertEqual((web.status.state, self.tables()), (MappingState.ACTIVE, ([], [8080])))
+        self.assertEqual(self.lan.count("AddPortMapping"), added)
 
     def test_F23_somebody_elses_entry_there_is_let_alone(self) -> None:
         gateway, _ = self.live(WEB)

@@ -191,22 +191,18 @@ class Reading(StateCase):
         self.plant(self.good() + b" " * STATE_OCTETS)
         self.assert_put_aside("more than")
 
-    def test_D3_pipe_blocks_nothing(self) -> None:
-        os.mkfifo(self.path, 0o600)
-        self.assert_put_aside("not a regular file")
-
-    def test_D3_directory(self) -> None:
-        self.path.mkdir()
-        precious = self.path / "precious"
-        precious.write_bytes(b"x")
-        state = self.state()
-        journal = state.load()
-        self.assertEqual(journal.damage, "not a regular file")
-        note(journal, 8080)
-        state.flush()
-        self.assertEqual(precious.read_bytes(), b"x", "who named it wrongly wants it where it is")
-        self.assertIn("directory", state.problem)
-        state.close()
+    def test_D3_what_is_no_file_is_refused_and_stays(self) -> None:
+        for make, said in (
+            (lambda: os.mkfifo(self.path, 0o600), "no regular file"),
+            (self.path.mkdir, "a directory: name a file in it"),
+        ):
+            make()
+            before = self.path.lstat()
+            with self.assertRaises(InvalidArgument) as caught:
+                self.state().load()
+            self.assertIn(said, str(caught.exception))
+            self.assertEqual((self.names(), self.path.lstat()), (["state.json"], before))
+            (self.path.rmdir if self.path.is_dir() else self.path.unlink)()
 
     def test_D3_wrong_types(self) -> None:
         self.plant(self.good().replace(b"8080", b'"8080"'))

@@ -129,6 +129,19 @@ class ChoiceTests(SynchronousTestCase):
         self.assertEqual(choose([same, Reading("b", "Connected", "0.0.0.0", is_default=True)]), 0)
         self.assertEqual(choose([same, same]), 0)
 
+    def test_F23_the_one_in_use_stays_until_another_is_connected_and_better(self):
+        down, other = Reading("a", "Disconnected", ""), Reading("b", "Disconnected", "11.0.0.2", is_default=True)
+        up = Reading("b", "Connected", "11.0.0.2", is_default=True)
+        for readings, live, chosen in (
+            ([down, other], 0, 0),
+            ([Reading("a"), other], 0, 0),
+            ([down, up], 0, 1),
+            ([up, up], 0, 0),
+            ([up, up], 1, 1),
+            ([up, Reading("b", "Connected", "0.0.0.0")], 1, 0),
+        ):
+            self.assertEqual(choose(readings, live), chosen)
+
     def test_nothing_to_choose_from(self):
         with self.assertRaises(ValueError):
             choose([])

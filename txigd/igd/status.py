@@ -191,17 +191,20 @@ def rank(reading: Reading) -> int:
     return 1 if status.connection_status.lower() in _IDLE else 2
 
 
-def choose(readings: Sequence[Reading]) -> int:
+def choose(readings: Sequence[Reading], live: int | None = None) -> int:
     """Index of the live connection: by rank, then the gateway's own default, then document order.
 
     The default of Layer3Forwarding only breaks ties: routers name a connection that does not exist, or the one
     without an address (Q155, Q143).
 
+    :param live: the one that was chosen before. It stays, whatever became of it, until another one is connected and has
+        a higher rank: a line that drops has not moved (F23).
     :raises ValueError: when there is nothing to choose from.
     """
     if not readings:
         raise ValueError("no connection service")
-    return max(range(len(readings)), key=lambda i: (rank(readings[i]), readings[i].is_default, -i))
+    best = max(range(len(readings)), key=lambda i: (rank(readings[i]), i == live, readings[i].is_default, -i))
+    return best if live is None or readings[best].status(Learned.READ).connected else live
 
 
 def default_index(text: str, services: Sequence[tuple[str, str]]) -> int:

@@ -52,6 +52,7 @@ class WAN:
         self._connections: Sequence[Connection] = ()
         self._readings: tuple[Reading, ...] = ()
         self._live = 0
+        self._chosen: Connection | None = None
         self._default = -1
         self._failures = 0
         self._failed_at = 0.0
@@ -255,6 +256,8 @@ class WAN:
         status = reading.status(learned)
         if connection is not self.connection:
             return status  # described again meanwhile
+        if self._fell_silent(reading) and self._asked_again(learned):
+            return self.status
         self._compare_uptime(status)
         self._readings = (*self._readings[: self._live], reading, *self._readings[self._live + 1 :])
         self._failures = 0
@@ -263,17 +266,25 @@ class WAN:
         self._publish(status)
         return status
 
-    def _failed(self, learned: Learned) -> None:
-        """No answer: asked again in a moment, and then it counts as unreachable. Failures close together are one."""
+    def _fell_silent(self, reading: Reading) -> bool:
+        """Whether a connection that told its state refuses to: some do for a moment."""
+        return not reading.answered and bool(self._readings) and self._readings[self._live].answered
+
+    def _asked_again(self, learned: Learned) -> bool:
+        """A read that told nothing is asked again in a moment before it counts. Failures close together are one."""
         now = self._clock.seconds()
         if self._failures and now < self._failed_at + CONFIRM_SECONDS:
-            return
+            return True
         self._failures += 1
         self._failed_at = now
-        if self._stopped:
-            return
         if self._failures < UNREACHABLE_READS:
             self._schedule("confirm", CONFIRM_SECONDS, lambda: self._read_soon(learned))
+            return True
+        return self._stopped
+
+    def _failed(self, learned: Learned) -> None:
+        """No answer: asked again in a moment, and then it counts as unreachable."""
+        if self._asked_again(learned):
             return
         if self.status.learned is not Learned.NOTHING:
             self._publish(replace(self.status, reachable=False, learned=learned))
@@ -309,11 +320,11 @@ class WAN:
                 readings.append(Reading(connection.name))
         if error is not None and not any(reading.answered for reading in readings):
             raise error
-        live = choose(readings)
+        live = choose(readings, self._before(connections))
         status = readings[live].status(learned)
         if connections is not self._connections:
             return status  # described again meanwhile
-        self._readings = tuple(readings)
+        self._readings, self._chosen = tuple(readings), connections[live]
         if before and before != status.service:
             _log.info("WAN connection moves to {service}", service=status.service)
         moved, self._live = live != self._live, live
@@ -321,6 +332,14 @@ class WAN:
         if moved and not self._opening:
             self.on_live(self.connection)
         return status
+
+    def _before(self, connections: Sequence[Connection]) -> int | None:
+        """Index of the connection that was chosen last, also of an earlier description; None where it is not there."""
+        if self._chosen is None:
+            return None
+        was = self._chosen
+        same = [i for i, one in enumerate(connections) if one is was or (one.udn and one.udn == was.udn)]
+        return same[0] if same else None
 
     # -- telling -----------------------------------------------------------------------------------------------------
     def _publish(self, status: WANStatus) -> None:

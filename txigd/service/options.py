@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from twisted.python import usage
 
@@ -14,6 +14,7 @@ from txigd.errors import TxigdError
 from txigd.igd.mapping import PortMapping, check_apart
 from txigd.igd.pinhole import Pinhole
 from txigd.limits import MAP_FILE_CHARACTERS, MAPPINGS, PINHOLES, POLL_SECONDS
+from txigd.service.state import check
 from txigd.upnp import addressing
 from txigd.upnp.naming import callback_authority, named_device
 from txigd.upnp.url import DeviceURL
@@ -98,11 +99,11 @@ class Options(usage.Options):
         if len(self["pinholes"]) > PINHOLES:
             raise usage.UsageError(f"{len(self['pinholes'])} pinholes: {PINHOLES} may be held at once")
         self.wanted()
-        if self["state"] and os.path.isdir(self["state"]):
-            raise usage.UsageError(f"--state {self['state']!r} is a directory: name a file in it")
         if self["simulate"] and (self["gateway"] is not None or self["links"]):
             raise usage.UsageError("--simulate brings its own gateway and link: leave out --gateway and --link")
         try:
+            if self["state"]:
+                check(Path(self["state"]))
             if self["gateway"] is not None:
                 named = named_device(self["gateway"])
                 if isinstance(named, DeviceURL):

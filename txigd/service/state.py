@@ -47,6 +47,20 @@ def default_path(environ: Mapping[str, str], uid: int) -> Path:
     raise InvalidArgument("this user has no home directory: name a file for the state")
 
 
+def check(path: Path) -> None:
+    """See that what is there, if anything, may be replaced by a state file.
+
+    :raises InvalidArgument: when it is neither a regular file nor a link.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        what = "a directory: name a file in it" if stat.S_ISDIR(mode) else "no regular file: name another"
+        raise InvalidArgument(f"state file {str(path)!r}: this is {what}")
+
+
 def boot_id() -> str:
     """Names this run of the host; "" where the system does not tell."""
     try:
@@ -99,12 +113,13 @@ class StateFile:
     def load(self) -> Journal:
         """Take the lock and read the file. Call it after the process went to the background: it notes the pid.
 
-        A file that cannot be used is put aside as ``<name>.corrupt``, and the journal starts empty; why is logged, and
-        in ``journal.damage``. Where ``path`` is a directory, or its directory cannot be written to, the journal lives in
-        memory.
+        A file or link that cannot be used is put aside as ``<name>.corrupt``, and the journal starts empty; why is
+        logged, and in ``journal.damage``. Where the directory cannot be written to, the journal lives in memory.
 
         :raises AlreadyRunning: when another process has the file.
+        :raises InvalidArgument: when there is something else, such as a directory or a device: it is not touched.
         """
+        check(self.path)
         try:
             self._take_lock()
         except OSError as error:
@@ -114,7 +129,7 @@ class StateFile:
         self.journal.on_change = self._changed
         if self.journal.damage:
             _log.warn(
-                "the state file {path} is not used: {damage}; starting without it",
+                "the state file {path} is not used: {damage}; it is kept as {path}.corrupt, starting without it",
                 path=str(self.path),
                 damage=self.journal.damage,
             )
@@ -255,12 +270,7 @@ class StateFile:
             os.close(file)
 
     def _put_aside(self) -> None:
-        """Keep it for whoever wants to know; a rename follows no link and copies no 2 GB.
-
-        A directory stays: who named one wrongly wants it where it is.
-        """
-        if self.path.is_dir() and not self.path.is_symlink():
-            return
+        """Keep it for whoever wants to know; a rename follows no link and copies no 2 GB."""
         aside = self.path.with_name(self.path.name + ".corrupt")
         try:
             os.replace(self.path, aside)
