@@ -141,6 +141,17 @@ class MemoryGateway:
         return reply(answer.status, answer.body)
 
 
+def ending(*others: Deferred[Any]) -> Callable[[Any], Any]:
+    """A callback of one who waits: it sends others away."""
+
+    def told(result: Any) -> Any:
+        for other in others:
+            other.cancel()
+        return result
+
+    return told
+
+
 def reply(status: int, body: bytes = b"", headers: tuple[tuple[str, str], ...] = ()) -> Reply:
     return Reply(status, "", headers, body, None)
 

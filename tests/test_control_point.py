@@ -8,12 +8,12 @@ from dataclasses import replace
 from random import Random
 from typing import Any, cast
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from tests.memory_lan import ROUTER, US, MemoryCallbacks, MemoryDiscovery, MemoryGateway, MemoryLAN, reply
+from tests.memory_lan import ROUTER, US, MemoryCallbacks, MemoryDiscovery, MemoryGateway, MemoryLAN, ending, reply
 from txigd.errors import AddressingError, ExchangeError, InvalidArgument, NoGateway, NotAGateway, Stopped
 from txigd.igd import waiters
 from txigd.igd.control_point import ControlPoint, host_id
@@ -180,6 +180,16 @@ class FindingTests(ControlPointTestCase):
         self.failureResultOf(one, CancelledError)
         self.discovery.alive(self.router)
         self.successResultOf(other)
+        self.stop()
+
+    def test_F60_one_who_waited_ends_the_others(self) -> None:
+        self.point.start()
+        one, other, last = (self.point.gateway() for _ in range(3))
+        one.addCallback(ending(other, last))
+        self.discovery.alive(self.router)
+        self.assertEqual(self.successResultOf(one).udn, self.router.udn)
+        self.failureResultOf(other, CancelledError)
+        self.failureResultOf(last, CancelledError)
         self.stop()
 
     def test_none_answers_in_time(self) -> None:
@@ -1348,6 +1358,37 @@ class StopTests(ControlPointTestCase):
         self.assertEqual((self.clock.getDelayedCalls(), self.lan.open), ([], set()))
         self.failureResultOf(waiting, Stopped)
         self.assertEqual(held.status.state, MappingState.RELEASED)
+
+    def test_F51_F60_waiters_that_end_each_other(self) -> None:
+        gateway = self.found()
+        held = gateway.mappings.hold(PortMapping("TCP", 9999, lease_seconds=0))
+        self.wait(1)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+        one, other = (gateway.wan.when(lambda status: not status.connected) for _ in range(2))
+        one.addErrback(ending(other))
+        self.stop()
+        self.failureResultOf(one, Stopped)
+        self.failureResultOf(other, CancelledError)
+        self.assertEqual((self.ports(), self.router.subscriptions), ([], set()))
+
+    def test_F51_a_fault_at_one_gateway_keeps_no_other_from_its_farewell(self) -> None:
+        self.point = self.make(any_gateway=True)
+        gateway = self.found()
+        neighbour = MemoryGateway(self.clock, ROGUE, udn="uuid:neighbour", name="Neighbour")
+        self.lan.gateways.append(neighbour)
+        self.discovery.alive(neighbour)
+        other = self.point.gateways[1]
+        for one in (gateway, other, self.point):
+            one.mappings.hold(PortMapping("TCP", 9000 + (one is other), lease_seconds=0))
+        self.wait(1)
+        self.assertEqual((len(self.ports()), len(self.ports(neighbour))), (1, 1))
+        self.patch(gateway, "close", lambda seconds: 1 // 0)
+        self.patch(self.point.pinholes, "stop", lambda seconds: fail(ArithmeticError()))
+        stopped = self.point.stop()
+        self.wait(FAREWELL_SECONDS)
+        self.successResultOf(stopped)
+        self.assertEqual((self.ports(neighbour), neighbour.subscriptions, self.lan.open), ([], set(), set()))
+        self.assertEqual(len(self.flushLoggedErrors(ArithmeticError)), 2)
 
     def test_never_started_and_stopped_twice(self) -> None:
         self.successResultOf(self.point.stop())

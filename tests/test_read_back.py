@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.memory_lan import US, Asked, MemoryGateway, MemoryLAN, reply
+from tests.memory_lan import US, Asked, MemoryGateway, MemoryLAN, ending, reply
 from txigd.igd.books import Books
 from txigd.igd.connection import Connection
 from txigd.igd.held_mapping import HeldMapping
@@ -236,6 +236,16 @@ class SharedTests(ReadBackTestCase):
         self.assertIsInstance(self.successResultOf(readings[1]), Found)
         self.assertEqual(self.successResultOf(readings[2]), Missing())
         self.assertLessEqual(self.lan.count(WALK), 12)
+
+    def test_F60_one_who_hears_it_sends_the_others_away(self) -> None:
+        self.fails(WALK, "hang")
+        one, other = self.reading(8000), self.reading(8001)
+        one.addCallback(ending(other))
+        self.fails(WALK, None)
+        for hanging in tuple(self.lan.open):
+            hanging.callback(reply(200, self.entry(8000)))
+        self.assertIsInstance(self.successResultOf(one), Found)
+        self.failureResultOf(other, CancelledError)
 
     def test_when_nobody_waits_it_ends(self) -> None:
         self.fails(WALK, "hang")

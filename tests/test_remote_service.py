@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any, cast
 
 from twisted.internet import reactor as installed
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from tests.memory_lan import US, MemoryCallbacks, MemoryPath, reply
+from tests.memory_lan import US, MemoryCallbacks, MemoryPath, ending, reply
 from tests.scripted_light import Light, sample
 from tests.test_discovery_multicast import ETH0, Lan
 from txigd.errors import (
@@ -194,6 +194,14 @@ class DescriptionTests(MemoryCase):
         for asked in (second, third):
             self.assertIsNotNone(self.successResultOf(asked))
         self.assertEqual(len(self.web.hanging), 1)
+
+    def test_F60_one_who_hears_it_sends_the_others_away(self) -> None:
+        self.web.hangs = True
+        one, other = self.service.description(), self.service.description()
+        one.addCallback(ending(other))
+        self.web.hanging[0].callback(reply(200, self.scpd))
+        self.assertIsNotNone(self.successResultOf(one))
+        self.failureResultOf(other, CancelledError)
 
     def test_the_last_who_gives_up_closes_the_connection(self) -> None:
         self.web.hangs = True

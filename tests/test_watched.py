@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.memory_lan import ending
 from txigd.errors import InvalidArgument, Stopped, WaitTimeout
 from txigd.igd import watched
 from txigd.igd.watched import Watched
@@ -198,6 +199,27 @@ class CloseTests(WatchedTestCase):
         self.watched.close(WaitTimeout("over"))
         self.watched.close()
         self.failureResultOf(self.watched.when(lambda value: True), WaitTimeout)
+
+    def test_F60_a_waiter_that_ends_the_others(self) -> None:
+        one, other, last = (self.watched.when(lambda value: value == 3) for _ in range(3))
+        one.addErrback(ending(other, last))
+        self.watched.close()
+        self.failureResultOf(one, Stopped)
+        self.failureResultOf(other, CancelledError)
+        self.failureResultOf(last, CancelledError)
+
+    def test_F60_a_predicate_that_ends_its_own_waiting(self) -> None:
+        def wanted(value: int) -> bool:
+            if value:
+                waiting.cancel()
+            return bool(value)
+
+        waiting = self.watched.when(wanted)
+        other = self.watched.when(lambda value: value == 1)
+        self.watched.set(1)
+        self.turn()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual(self.successResultOf(other), 1)
 
     def test_closed_by_an_observer_in_the_middle(self) -> None:
         self.watched.observe(lambda old, new: self.watched.close())

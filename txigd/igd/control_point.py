@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, gatherResults, succeed
+from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred, succeed
+from twisted.python.failure import Failure
 
 from txigd import log
 from txigd.errors import (
@@ -156,8 +157,9 @@ class ControlPoint(Gateways):
         """Say goodbye to every gateway, the ones that are gone included."""
         self._waiting.fail(Stopped())
         self.last_error = None
-        farewells: list[Deferred[Any]] = [wanted.stop(FAREWELL_SECONDS) for wanted in (self.mappings, self.pinholes)]
-        farewells.extend(gateway.close() for gateway in self._known.values())
+        stops = [wanted.stop for wanted in (self.mappings, self.pinholes)]
+        stops.extend(gateway.close for gateway in self._known.values())
+        farewells = [maybeDeferred(stop, FAREWELL_SECONDS).addErrback(_not_said) for stop in stops]
         if self._current is not None:
             self._current.hand_over(self.mappings, self.pinholes)
         there = [gateway for gateway in self._known.values() if gateway.udn in self._devices]
@@ -268,3 +270,8 @@ class ControlPoint(Gateways):
                 getattr(observer, what)(gateway)
             except Exception:
                 _log.failure("a gateway observer raised")
+
+
+def _not_said(failure: Failure) -> None:
+    """The others are said goodbye to all the same."""
+    _log.failure("a farewell met a fault", failure=failure)

@@ -17,6 +17,7 @@ from txigd import log
 from txigd.errors import TxigdError
 from txigd.igd.lease_facts import WORKING, Done, Failed, MappingState, Rest
 from txigd.igd.watched import Watched
+from txigd.waiting import Waiting
 
 _log = log.logger("txigd.held")
 _FINAL = WORKING | {MappingState.CONFLICT, MappingState.REFUSED, MappingState.RELEASED}
@@ -100,7 +101,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         self._run_number = 0  # of the run that counts: one that was ended may be too late to be cancelled
         self._sleep: Deferred[None] | None = None
         self._doubts: set[Callable[[float], object]] = set()  # how the machine is to be told again after this command
-        self._gone: list[Deferred[None]] = []
+        self._gone: Waiting[None] = Waiting()
         if wait_for is not None:
             wait_for.addBoth(self._let_go)
 
@@ -173,8 +174,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         """Want it no more: take it off the gateway if it is ours. Fires when that is done or given up."""
         if self.status.state is MappingState.RELEASED:
             return succeed(None)
-        gone: Deferred[None] = Deferred(self._gone.remove)
-        self._gone.append(gone)
+        gone = self._gone.add()
         self._releasing = True
         if self._lease is None or self._place is None or self._waiting:
             self.abandon()
@@ -362,6 +362,4 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
 
     def _finish(self) -> None:
         self._say(self._released())
-        gone, self._gone = self._gone, []
-        for waiter in gone:
-            waiter.callback(None)
+        self._gone.fire(None)

@@ -31,6 +31,7 @@ from txigd.igd.mapping import PortMappingEntry
 from txigd.igd.port_table import NO_ENTRY, Place, PortTable, entry_of
 from txigd.limits import PAGES_SECONDS, READ_TRIES, READS_IN_TROUBLE, TABLE_SECONDS, TABLE_WALKS, UNREADABLE_SECONDS
 from txigd.upnp.control.action import REFUSALS, ServiceProxy
+from txigd.waiting import Waiting
 
 REFUSED: Final = (ActionError, ActionNotOffered, ExchangeError, InvalidArgument)
 SILENCE: Final = (ConnectFailed, ExchangeTimeout)
@@ -215,7 +216,7 @@ class _Walk:
         self._ended_at: float | None = None
         self._failure: Failure | None = None
         self._walking: Deferred[None] | None = None
-        self._followers: list[Deferred[None]] = []
+        self._followers: Waiting[None] = Waiting(self._one_left)
 
     @property
     def begun(self) -> bool:
@@ -233,20 +234,19 @@ class _Walk:
         """Fires at its end; cancelling leaves it."""
         if self._ended_at is not None:
             return succeed(None)
-        follower: Deferred[None] = Deferred(self._leave)
-        self._followers.append(follower)
+        follower = self._followers.add()
         if self._walking is None:
             self._walking = Deferred.fromCoroutine(self.table.walk())
             self._walking.addCallbacks(self._end, self._end)
         return follower
 
-    def _leave(self, follower: Deferred[None]) -> None:
-        self._followers.remove(follower)
+    def _one_left(self) -> None:
         if not self._followers and self._walking is not None:
             self._walking.cancel()
 
     def _end(self, result: Failure | None) -> None:
         self._ended_at, self._failure = self._now(), result
-        followers, self._followers = self._followers, []
-        for follower in followers:
-            follower.callback(None) if result is None else follower.errback(result)
+        if result is None:
+            self._followers.fire(None)
+        else:
+            self._followers.fail(result)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime
 
 from txigd.errors import NoGateway, TxigdError
 from txigd.limits import WAITERS
+from txigd.waiting import Waiting
 
 if TYPE_CHECKING:
     from txigd.igd.gateway import Gateway
@@ -20,7 +21,7 @@ class Waiters:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._waiting: list[Deferred[Gateway]] = []
+        self._waiting: Waiting[Gateway] = Waiting()
 
     def add(self, seconds: float, late: Callable[[float], TxigdError]) -> Deferred[Gateway]:
         """Wait.
@@ -28,35 +29,18 @@ class Waiters:
         :param late: makes the error for one who has waited so many seconds.
         :return: may be cancelled; errbacks with :class:`txigd.errors.NoGateway` where too many wait.
         """
-        waiter: Deferred[Gateway] = Deferred(self._waiting.remove)
         if len(self._waiting) >= WAITERS:
-            waiter.errback(NoGateway(f"more than {WAITERS} callers wait for a gateway"))
-            return waiter
+            return fail(NoGateway(f"more than {WAITERS} callers wait for a gateway"))
 
-        def give_up() -> None:
-            self._waiting.remove(waiter)
-            waiter.errback(late(seconds))
+        def give_up(result: object, seconds: float) -> Gateway:
+            raise late(seconds)
 
-        def done(result: Any) -> Any:
-            if call.active():
-                call.cancel()
-            return result
-
-        self._waiting.append(waiter)
-        call: IDelayedCall = self._clock.callLater(seconds, give_up)
-        return waiter.addBoth(done)
+        return self._waiting.add().addTimeout(seconds, self._clock, give_up)
 
     def fire(self, gateway: Gateway) -> None:
         """Here it is."""
-        for waiter in self._take():
-            waiter.callback(gateway)
+        self._waiting.fire(gateway)
 
     def fail(self, error: TxigdError) -> None:
         """There will be none."""
-        for waiter in self._take():
-            waiter.errback(error)
-
-    def _take(self) -> list[Deferred[Gateway]]:
-        taken = list(self._waiting)
-        self._waiting.clear()
-        return taken
+        self._waiting.fail(error)

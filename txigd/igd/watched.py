@@ -110,8 +110,9 @@ class Watched(Generic[T]):
             self._deliver()
         self._steps.clear()
         self._observers.clear()
-        waiters, self._waiters = self._waiters, {}
-        for waiter in waiters:
+        while self._waiters:  # whoever hears of it may make others leave
+            waiter = next(iter(self._waiters))
+            del self._waiters[waiter]
             waiter.found.errback(self._closed)
 
     def _take_turn(self) -> None:
@@ -142,12 +143,17 @@ class Watched(Generic[T]):
             if not waiter.predicate(value):
                 return False
         except Exception:
-            self._waiters.pop(waiter, None)
-            waiter.found.errback()
+            if self._take(waiter):
+                waiter.found.errback()
         else:
-            self._waiters.pop(waiter, None)
-            waiter.found.callback(value)
+            if self._take(waiter):
+                waiter.found.callback(value)
         return True
+
+    def _take(self, waiter: _Waiter[T]) -> bool:
+        """Whether it waits to this moment: its own predicate may have ended that."""
+        self._waiters.pop(waiter, None)
+        return not waiter.found.called
 
     def _too_late(self, seconds: float) -> T:
         raise WaitTimeout(f"not within {seconds:g} s; now it is: {self.value}")

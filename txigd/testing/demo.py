@@ -184,7 +184,7 @@ class Demo:
         """What an application would react to."""
         for waiter in tuple(self._waiting):
             wanted, heard = waiter
-            if wanted(new):
+            if waiter in self._waiting and wanted(new):
                 self._waiting.remove(waiter)
                 heard.callback((old, new))
 

@@ -29,6 +29,7 @@ from txigd.upnp.naming import named_device as named_device
 from txigd.upnp.pursuit import Pursuit
 from txigd.upnp.remote_device import RemoteDevice, Tables, own_table
 from txigd.upnp.url import DeviceURL, IPAddress, without_zone
+from txigd.waiting import Waiting
 
 _log = log.logger("txigd.control_point")
 _Self = TypeVar("_Self", bound="ControlPoint")
@@ -78,7 +79,7 @@ class ControlPoint(Pursuit, Service):
         self._looked_at = (0.0, 0.0)
         self._ended = False
         self._stopping = False
-        self._stops: list[Deferred[None]] = []
+        self._stops: Waiting[None] = Waiting()
 
     def _callback_server(self) -> CallbackServer:
         return CallbackServer(self.reactor, port=self._callback_port, advertised=self._advertised)
@@ -138,8 +139,7 @@ class ControlPoint(Pursuit, Service):
         """Look for nothing more, say farewell, close everything; fires when nothing is left open."""
         if not (self.running or self._stopping):
             return succeed(None)
-        stopped: Deferred[None] = Deferred(self._stops.remove)
-        self._stops.append(stopped)
+        stopped = self._stops.add()
         if self.running:
             self._stop()
         return stopped
@@ -180,9 +180,7 @@ class ControlPoint(Pursuit, Service):
         self._stopping = False
         if isinstance(self.reactor, SteadyReactor):
             self.reactor.stop()
-        stops, self._stops = self._stops, []
-        for stopped in stops:
-            stopped.callback(None)
+        self._stops.fire(None)
 
     def farewell(self) -> Deferred[None]:
         """What has to be said to devices before the exchange is closed; must take seconds only."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from txigd.errors import ActionNotOffered
@@ -22,6 +22,7 @@ from txigd.upnp.description.fetch import fetch_service
 from txigd.upnp.description.service import ServiceDescription, StateVariable
 from txigd.upnp.description.signature import Signature, signatures
 from txigd.upnp.service_events import Event, ServiceEvents
+from txigd.waiting import Waiting
 
 if TYPE_CHECKING:
     from txigd.upnp.remote_device import RemoteDevice
@@ -57,7 +58,7 @@ class RemoteService:
         self._own: ServiceDescription | None = None
         self._fetching: Deferred[Any] | None = None
         self._fetched = False
-        self._waiting: list[Deferred[ServiceDescription | None]] = []
+        self._waiting: Waiting[ServiceDescription | None] = Waiting(self._one_left)
         self._events = ServiceEvents(self)
 
     def __repr__(self) -> str:
@@ -112,11 +113,9 @@ class RemoteService:
         :return: a fresh Deferred, cancellable; fires with None where the service has no description that can be read
             and is of no standard that is known. Never fails otherwise.
         """
-        found: Deferred[ServiceDescription | None] = Deferred(self._waiting_no_more)
         if self._fetched and (self._own is not None or self.table is not None):
-            found.callback(self.table)
-            return found
-        self._waiting.append(found)
+            return succeed(self.table)
+        found = self._waiting.add()
         if self._fetching is None:
             self._fetching = fetching = fetch_service(self.device.exchange, self.service)
             fetching.addBoth(self._read)
@@ -126,12 +125,9 @@ class RemoteService:
         """As :meth:`description`, without asking the device where the standard's table is known."""
         if self.table is None:
             return self.description()
-        found: Deferred[ServiceDescription | None] = Deferred()
-        found.callback(self.table)
-        return found
+        return succeed(self.table)
 
-    def _waiting_no_more(self, waiter: Deferred[ServiceDescription | None]) -> None:
-        self._waiting.remove(waiter)
+    def _one_left(self) -> None:
         fetching = self._fetching
         if not self._waiting and fetching is not None:
             self._fetching = None
@@ -147,9 +143,7 @@ class RemoteService:
         working = table if standard is None else standard.with_more(result)
         if working is not None:
             self.proxy.describe(working)
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(table)
+        self._waiting.fire(table)
 
     def _own_description(self) -> Deferred[ServiceDescription | None]:
         return self.description().addCallback(lambda _: self._own)

@@ -55,6 +55,7 @@ from txigd.upnp.eventing.subscription_facts import (
 from txigd.upnp.eventing.subscription_memory import Memory, next_due
 from txigd.upnp.http_reply import Reply
 from txigd.upnp.url import IPAddress
+from txigd.waiting import Waiting
 
 _log = log.logger("txigd.eventing")
 
@@ -108,7 +109,7 @@ class Subscriber:
         self._paths: dict[int, CallbackPath] = {}
         self._in_flight: Deferred[Any] | None = None
         self._farewells: set[Deferred[Any]] = set()
-        self._waiters: list[Deferred[None]] = []
+        self._waiting: Waiting[None] = Waiting()
         self._due: IDelayedCall | None = None
         self._pace = Pace()
         self._read_reason = ""
@@ -151,9 +152,7 @@ class Subscriber:
         self._read_reason = ""
         if not self._farewells:
             return succeed(None)
-        done: Deferred[None] = Deferred(self._waiters.remove)
-        self._waiters.append(done)
-        return done
+        return self._waiting.add()
 
     # -- the machine ---------------------------------------------------------------------------------------------------
 
@@ -266,9 +265,7 @@ class Subscriber:
         def over(_: object) -> None:
             self._farewells.discard(answer)
             if not self._farewells:
-                waiting, self._waiters = self._waiters, []
-                for done in waiting:
-                    done.callback(None)
+                self._waiting.fire(None)
 
         answer.addBoth(over)
 
