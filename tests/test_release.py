@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from tests.memory_lan import US, reply
 from tests.test_control_point import ControlPointTestCase
+from tests.test_mappings import MappingsTestCase
 from txigd.igd.held_mapping import HeldMapping
 from txigd.igd.journal import Journal
 from txigd.igd.journal_entry import JournalEntry
@@ -93,6 +96,27 @@ class ReleaseTests(ControlPointTestCase):
         self.wait(FAREWELL_SECONDS)
         self.successResultOf(stopped)
         self.assertEqual(self.left(), [])
+
+
+class UnfitTests(MappingsTestCase):
+    def test_F16_it_is_over_when_the_gateway_is_reached_over_IPv6_meanwhile(self) -> None:
+        self.mappings.attach(self.connection)
+        held = self.mappings.hold(WEB)
+        self.wait(1)
+        self.router.faults["DeletePortMapping"] = "hang"
+        gone = held.release()
+        self.wait(1)
+        self.assertNoResult(gone)
+        self.mappings.attach(self.connect(self.router, ipaddress.IPv6Address("2001:db8::7")))
+        self.successResultOf(gone)
+        self.router.faults.clear()
+        self.wait(1)
+        self.assertEqual((held.status.state, len(self.mappings)), (MappingState.RELEASED, 0))
+        again = self.mappings.hold(WEB)
+        self.mappings.attach(self.connection)
+        self.assertEqual(self.successResultOf(again.when_active()).state, MappingState.ACTIVE)
+        self.successResultOf(self.mappings.stop())
+        self.nothing_left()
 
 
 class SettleTests(ControlPointTestCase):

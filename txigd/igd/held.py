@@ -195,7 +195,10 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         refusal = self._unfit(place)
         if refusal is not None:
             self._place = None
-            self._say(refusal)
+            if self._releasing:
+                self.abandon()  # nothing can be taken off there either
+            else:
+                self._say(refusal)
             return
         self._place = place
         lease = self._lease
