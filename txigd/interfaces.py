@@ -51,7 +51,12 @@ class IGatewayObserver(Interface):
         """This gateway is now the one in use; also after it was described again."""
 
     def gateway_lost(gateway: Any) -> None:
-        """It said goodbye or fell silent, and did not answer a probe."""
+        """This gateway is not the one in use any more.
+
+        It said goodbye or fell silent, and did not answer a probe; or another one takes over, of which
+        :meth:`gateway_found` tells next, and then this one may be there still. Not told of the end of the control
+        point.
+        """
 
 
 class IDeviceObserver(Interface):

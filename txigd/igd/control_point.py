@@ -50,7 +50,9 @@ def host_id(identity: str = "") -> str:
 class ControlPoint(Gateways):
     """Finds Internet gateways and keeps in touch with them.
 
-    What is wanted of ``mappings`` and ``pinholes`` is held on the gateway in use, whichever that is.
+    What is wanted of ``mappings`` and ``pinholes`` is held on the gateway in use, whichever that is; what is wanted of
+    them from the beginning of :meth:`stop` on, in the next life. A gateway has no next life: it refuses with
+    :class:`txigd.errors.Stopped`.
 
     ``async with ControlPoint(reactor) as control_point:`` starts and stops it; it is a Twisted service as well. Where
     the reactor ends meanwhile, as after Ctrl-C, what is awaited in the block fails; that leaves the block as
@@ -216,25 +218,31 @@ class ControlPoint(Gateways):
         self._waiting.fail(error)
 
     def _choose(self) -> None:
-        """The next hop first, then whatever came first; the one in use stays while it is as good."""
-        in_order = sorted(
-            self._gateways.values(),
-            key=lambda gateway: (not self.is_next_hop(gateway.address), gateway is not self._current),
-        )
-        best = in_order[0] if in_order else None
-        if best is self._current:
+        """The best one is in use from now on, if it is not already."""
+        best, old = self._best(), self._current
+        if best is old:
             return
-        old, self._current = self._current, best
         if old is not None:
+            self._current = None
             old.hand_over(self.mappings, self.pinholes)
             for wanted in (self.mappings, self.pinholes):
                 wanted.detach("no gateway") if best is None else wanted.part("another gateway took over")
             self._tell_gateway("gateway_lost", old)
-        if best is None:
+            best = self._best()  # whoever was told may have stopped it all
+        if best is None or self._current is not None:
             return
+        self._current = best
         best.take_over(self.mappings, self.pinholes)
         self._announce(best)
         self._waiting.fire(best)
+
+    def _best(self) -> Gateway | None:
+        """The next hop first, then whatever came first; the one in use stays while it is as good."""
+        return min(
+            self._gateways.values(),
+            key=lambda gateway: (not self.is_next_hop(gateway.address), gateway is not self._current),
+            default=None,
+        )
 
     def _announce(self, gateway: Gateway) -> None:
         _log.info(
@@ -266,6 +274,8 @@ class ControlPoint(Gateways):
 
     def _tell_gateway(self, what: str, gateway: Gateway) -> None:
         for observer in tuple(self._gateway_observers):
+            if not self.running:
+                return  # one of them stopped it all
             try:
                 getattr(observer, what)(gateway)
             except Exception:

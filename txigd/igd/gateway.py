@@ -8,7 +8,7 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
 from txigd.errors import ActionError, ActionNotOffered, ExchangeError, ExchangeTimeout, NoService, NotAGateway
@@ -98,6 +98,7 @@ class Gateway:
         self._settlement = Settlement(clock, self._books, self._wanted, host_id=host_id)
         self._former = FormerConnections(clock, self._books, host_id=host_id, on_look=self._look_at_table)
         self.openings_failed = 0
+        self._closed = False
         self.mapping_sets = [self.mappings]
         self._pinhole_sets = [self.pinholes]
         self.settle_with: Callable[[], Sequence[Mappings]] = lambda: self.mapping_sets
@@ -240,6 +241,8 @@ class Gateway:
             self.firewall.forget()
             for pinholes in self._pinhole_sets:
                 pinholes.attach(self.firewall, settled_by=self.pinholes)
+        if self._closed:
+            raise CancelledError  # whoever was told that a release is over stopped it all
         self._own_events.subscribe(self._own_services() if self._events else ())
         if self._firewall_events is not None:
             self._firewall_events.begin()
@@ -248,12 +251,12 @@ class Gateway:
     def take_over(self, mappings: Mappings, pinholes: Pinholes) -> None:
         """It is the gateway in use: what is wanted of that one is held here as well."""
         self.mapping_sets.append(mappings)
-        mappings.attach(self.wan.connection)
         self._pinhole_sets.append(pinholes)
-        if self.firewall is not None:
-            pinholes.attach(self.firewall, settled_by=self.pinholes)
         if self._firewall_events is not None:
             self._firewall_events.join(pinholes)
+        mappings.attach(self.wan.connection)
+        if self.firewall is not None and not self._closed:  # as whoever was told that a release is over may have wanted
+            pinholes.attach(self.firewall, settled_by=self.pinholes)
 
     def hand_over(self, mappings: Mappings, pinholes: Pinholes) -> None:
         """It is not the gateway in use any more; what of these is still there, they know."""
@@ -293,12 +296,13 @@ class Gateway:
 
     def close(self, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
         """Say goodbye: delete our mappings and pinholes and cancel the subscriptions within ``seconds``."""
+        self._closed = True
         self.wan.stop()
         self.device.caller.hurry()
         self._quiet(unsubscribe=False)
         if self._traffic is not None:
             self._traffic.stop()
-        closing: list[Deferred[Any]] = [self.device.stop(), self.mappings.stop(seconds), self.pinholes.stop(seconds)]
+        closing: list[Deferred[Any]] = [self.device.stop(), self.mappings.close(seconds), self.pinholes.close(seconds)]
         done = gatherResults(closing, consumeErrors=True)
         done.addTimeout(seconds, self._clock)
         return done.addBoth(lambda _: None)
@@ -357,6 +361,8 @@ class Gateway:
     def _attach(self, connection: Connection) -> None:
         for mappings in self.mapping_sets:
             mappings.attach(connection)
+        if self._closed:
+            return
         self._former.begin(self.wan.connections, connection)
         if self._traffic is not None:
             with suppress(NoService):  # it counts no more: the meter says so

@@ -159,7 +159,7 @@ class Gateways(control_point.ControlPoint):
 
     def woke(self) -> None:
         """This host slept."""
-        for gateway in self._gateways.values():
+        for gateway in tuple(self._gateways.values()):
             gateway.woke()
 
     def remembered(self) -> tuple[DeviceURL, ...]:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
 from txigd import log
-from txigd.errors import InvalidArgument, MappingReleased
+from txigd.errors import InvalidArgument, MappingReleased, Stopped
 from txigd.igd.held import Held
 from txigd.igd.lease_facts import WORKING, MappingState
 from txigd.igd.looks import Looks
@@ -42,6 +42,8 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
         self._place: PlaceT | None = None
         self._observers: list[IMappingObserver] = []
         self._looks = Looks()
+        self._stops = 0
+        self._closed = False
 
     # -- what the subclasses know --------------------------------------------------------------------------------------
     def _key(self, wanted: WantedT) -> Hashable:
@@ -66,6 +68,7 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
         the gateway.
 
         :raises InvalidArgument: when something else is held in its place, or too many are held.
+        :raises Stopped: on a gateway that its control point has said goodbye to.
         """
         key = self._key(wanted)
         former = self._held.get(key)
@@ -89,6 +92,7 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
         """Hold these from now on and nothing else: what is held and not among them is released (F54).
 
         :raises InvalidArgument: when that cannot be done; then everything stays as it is.
+        :raises Stopped: as :meth:`hold` does.
         """
         future: dict[Hashable, WantedT] = {}
         for one in wanted:
@@ -118,6 +122,8 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
     # -- for the gateway ---------------------------------------------------------------------------------------------
     def attach(self, place: PlaceT, *, restarted: bool = True) -> None:
         """Hold everything there; ``restarted`` when the gateway may have forgotten."""
+        if self._closed:
+            return
         self._place = place
         self._looks.all_looked(self._clock.seconds())
         for held in self:
@@ -142,20 +148,29 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
             held.recheck()
 
     def stop(self, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
-        """Release everything, within ``seconds``; what the gateway did not confirm by then runs out with its lease."""
+        """Release everything, within ``seconds``; what the gateway did not confirm by then runs out with its lease.
+
+        What somebody wants from now on waits for the next :meth:`attach`.
+        """
+        self._place = None
+        self._stops += 1
         everything = sorted((*self, *self._former), key=lambda held: held.runs_out)  # what would stay for ever first
         for held in everything:
             self._until(held.release())
-        self._place = None
 
         def abandon(result: object) -> None:
             for held in everything:
                 held.abandon()
                 held.watched.close(MappingReleased())
-            self._held.clear()
+            self._held = {key: held for key, held in self._held.items() if held not in everything}
 
         done = gatherResults([_after(leaving) for leaving in self._leaving], consumeErrors=True)
         return done.addTimeout(seconds, self._clock).addBoth(abandon)
+
+    def close(self, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
+        """The same for good: nothing can be held here any more."""
+        self._closed = True
+        return self.stop(seconds)
 
     # -- inside ------------------------------------------------------------------------------------------------------
     def _farewells(self, key: Hashable) -> Deferred[None] | None:
@@ -172,6 +187,8 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
 
     def _check_room(self, more: int) -> None:
         """Who leaves takes nobody's place; yet those that a silent gateway keeps from leaving are not piled up (D6)."""
+        if self._closed:
+            raise Stopped(f"no {self.KIND} can be held there any more: the control point that knew the gateway stopped")
         there = sum(held.status.state is not MappingState.RELEASED for held in (*self, *self._former))
         if there + more > HELD_GENERATIONS * self._most:
             leaving = there - self._count_wanted()

@@ -48,7 +48,10 @@ class Mappings(HeldSet[PortMapping, HeldMapping, Connection]):
     def attach(self, place: Connection, *, restarted: bool = True) -> None:
         """Hold everything there; another connection than before may have another table, so that one is parted from."""
         if self._place is not None and self._place.udn != place.udn:
+            stops = self._stops
             self.part("another connection took over")
+            if self._stops != stops:
+                return  # by whoever was told that a release is over
         super().attach(place, restarted=restarted)
 
     def table_changed(self) -> None:

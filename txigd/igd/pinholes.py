@@ -164,6 +164,8 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
         :param settled_by: the set that sees to that there, for all of them; this one by default.
         """
         super().attach(place, restarted=restarted)
+        if self._place is None:
+            return  # it was stopped, perhaps by whoever was told that a release is over
         self._unsettle()
         if settled_by is not None:
             self._settler = settled_by

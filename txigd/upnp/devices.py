@@ -279,7 +279,7 @@ class Devices:
             if replaced is not None:
                 replaced.sightings.pop(location, None)  # it is the other one's now, and is not to be forgotten
                 self._gone(replaced)  # F20: another device answers at this URL now
-            elif len(self._devices) >= SIGHTINGS:
+            if not self.running or len(self._devices) >= SIGHTINGS:
                 return
             device = RemoteDevice(
                 self.reactor,
@@ -339,6 +339,8 @@ class Devices:
 
     def _tell(self, what: str, device: RemoteDevice) -> None:
         for observer in tuple(self._observers):
+            if not self.running:
+                return  # one of them stopped it all
             try:
                 getattr(observer, what)(device)
             except Exception:

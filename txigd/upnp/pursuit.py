@@ -79,7 +79,9 @@ class Pursuit(Devices):
             self.discovery.search()
 
     def _again(self, name: str, seconds: float, function: Callable[[], None]) -> None:
-        """Do it then, instead of when it was to be done under this name."""
+        """Do it then, instead of when it was to be done under this name; never where it was stopped meanwhile."""
+        if not self.running:
+            return
         former = self._calls.get(name)
         if former is not None and former.active():
             former.cancel()

@@ -162,7 +162,9 @@ class ServiceEvents:
         self._doubted = False
         self._heard_at = self._place()
         self._show("described")
-        if self._observers and self._opening is None:  # those who were told may have left, or begun again
+        if (
+            self._observers and self._opening is None and not self._lost
+        ):  # those who were told may have left, or begun again
             self._run(self._open())
 
     def _run(self, opening: Coroutine[Deferred[Any], Any, None]) -> None:
