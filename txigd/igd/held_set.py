@@ -188,7 +188,7 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
     def _check_room(self, more: int) -> None:
         """Who leaves takes nobody's place; yet those that a silent gateway keeps from leaving are not piled up (D6)."""
         if self._closed:
-            raise Stopped(f"no {self.KIND} can be held there any more: the control point that knew the gateway stopped")
+            raise Stopped(f"no {self.KIND} can be held there any more: its control point said goodbye to the gateway")
         there = sum(held.status.state is not MappingState.RELEASED for held in (*self, *self._former))
         if there + more > HELD_GENERATIONS * self._most:
             leaving = there - self._count_wanted()
