@@ -82,8 +82,29 @@ class HardwareTests(Case):
             self.assertEqual(mask(text), (text,))
             self.assertNotIn(b"33", mask(text, known)[0])
 
+    def test_groups_without_a_letter(self) -> None:
+        for text, masked_text in (
+            (b"<a>0011-2233-4455</a>", b"<a>0200-0000-0001</a>"),
+            (b"<a>001122-334456</a>", b"<a>020000-000001</a>"),
+            (b"<X_mac1>1011-2233-4455</X_mac1>", b"<X_mac1>0200-0000-0001</X_mac1>"),
+            (b"<X_mac3>\n <![CDATA[101122-334456]]></X_mac3>", b"<X_mac3>\n <![CDATA[020000-000001]]></X_mac3>"),
+            (b"<a>00:1A:C5 12:34:57</a>", b"<a>02:00:00 00:00:01</a>"),
+            (b"<a>00-1A-C5 12-34-57</a>", b"<a>02-00-00 00-00-01</a>"),
+            (b"<a>001A C512 3457</a>", b"<a>0200 0000 0001</a>"),
+            (b'"mac": "10:11:22 33:44:55"', b'"mac": "02:00:00 00:00:01"'),
+        ):
+            self.assertEqual(mask(text), (masked_text,))
+
+    def test_groups_without_a_letter_where_the_address_is_known(self) -> None:
+        known = b"<UDN>uuid:824ff22b-8c7d-41c5-a131-101122334455</UDN>"
+        for text in (b"1011-2233-4455", b"101122-334455", b"10:11:22 33:44:55", b"1011 2233 4455", b"1011_2233_4455"):
+            self.assertEqual(mask(text), (text,))
+            self.assertNotRegex(mask(text, known)[0], b"[345]")
+
     def test_what_only_looks_like_one(self) -> None:
         for text in (
+            b"2026-1120-1607 1999-1120-1607 build 123456-123456 261120-160727",
+            b"26:11:20 16:07:27 2026-11-20 16:07:27 10:20:30 40:50:60",
             b"2026-11-20 16:07:27 26-11-20 16:07:27 20_11_26_16_07_27",
             b"00 90 a2 77 77",
             b"be 10 20 30 40 now",
