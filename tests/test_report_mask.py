@@ -220,6 +220,33 @@ class AddressTests(Case):
         for text in (b"x-2003-c10-1234--1.isp.net", b"2003-0c10-1234-0000-0000-0000-0000-0001"):
             self.assertNotIn(b"c10", mask(text, b"at 2003:c10:1234::1 ")[0])
 
+    def test_v6_beside_other_words(self) -> None:
+        for text, masked_text in (
+            (b"eth0:2003:c1:abcd:1200::1", b"eth0:2a01:11:1001:1001::2"),
+            (b"WAN6:2003:c1:abcd:1200::1.", b"WAN6:2a01:11:1001:1001::2."),
+            (b"br-lan:2003:c1:abcd:1200::1:", b"br-lan:2a01:11:1001:1001::2:"),
+            (b"2003:c1:abcd:1200::1:eth0", b"2a01:11:1001:1001::2:eth0"),
+            (b"2003:c1:abcd:1200:1:2:3:4:80", b"2a01:11:1001:1001:2:3:2:2:80"),
+            (b"x2003:c1:abcd:1200:1:2:3:4", b"x2a01:11:1001:1001:2:3:2:2"),
+            (
+                b"dyn-2003-00c1-abcd-1200-0001-0002-0003-0004.isp.net.",
+                b"dyn-2a01-0011-1001-1001-0002-0003-0002-0002.isp.net.",
+            ),
+            (b"2003-c1-abcd-1200--1.dip0.isp.de", b"2a01-11-1001-1001--2.dip0.isp.de"),
+        ):
+            self.assertEqual(mask(text), (masked_text,))
+
+    def test_v6_with_an_ipv4_address_at_its_end(self) -> None:
+        for text, masked_text in (
+            (b"2003:c1:abcd:1300::81.2.69.142", b"2a01:11:1001:1001::11.1.10.101"),
+            (b"2003:c1:abcd:1200:1:2:81.2.69.142", b"2a01:11:1001:1001:2:3:11.1.10.101"),
+            (b"eth0:2003:c1:abcd:1300::192.168.1.2", b"eth0:2a01:11:1001:1001::192.168.1.2"),
+            (b"::ffff:81.2.69.142 64:ff9b::81.2.69.142", b"::ffff:11.1.10.101 64:ff9b::11.1.10.101"),
+        ):
+            self.assertEqual(mask(text), (masked_text,))
+        both = mask(b"81.2.69.142 2003:c1::81.2.69.142")[0].split()
+        self.assertTrue(both[1].endswith(b":" + both[0]))
+
     def test_one_v6_mask_for_all_spellings(self) -> None:
         arpa = b".".join(b"%c" % digit for digit in b"20030c10123400000000000000000001"[::-1]) + b".ip6.arpa"
         out = mask(b"2003:0c10:1234:0000:0000:0000:0000:0001 2003-c10-1234--1.ipv6-literal.net " + arpa)[0]
@@ -233,6 +260,8 @@ class AddressTests(Case):
             b"2026-11-20-16 1-2-3-4 build 81-2-69-142 firmware-11-22-33-44.bin",
             b"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.e.f.ip6.arpa",
             b"fe80--1s4.ipv6-literal.net",
+            b"Net::UPnP Foo::Bad std::face USN: uuid:igd-2abc::upnp:rootdevice 12:34:56 urn:x:dead:1",
+            b"2026-11-20--16 build 3000-1-2-3-4-5-6-7 eth0:fe80::1 eth0:fd00::1 ::ffff:192.168.1.1",
         ):
             self.assertEqual(mask(text), (text,))
 

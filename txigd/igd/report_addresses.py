@@ -24,16 +24,23 @@ _DASHED: Final = re.compile(
 # two more labels: a file such as fw-1-2-3-4.bin has one
 _IN_A_NAME: Final = re.compile(rb"[a-z0-9_-]{0,63}(?:\.[a-z0-9_-]{1,63}){1,8}\.[a-z]{2,24}", _I)
 _TURNED: Final = re.compile(rb"(?<![0-9.])[0-9]{1,3}(?:\.[0-9]{1,3}){2,3}(?=\.in-addr\.arpa)", _I)
+# All that may be groups, with an IPv4 address at their end; the first and the last may belong to what stands beside
+# them: eth0:2003:..., 2003:...:5000
 _V6: Final = re.compile(
-    rb"(?:(?<![0-9a-z:.])|(?<=[g-z]:))(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?![0-9a-z]|\.[0-9]|:[0-9a-f:])", _I
+    rb"(?<![0-9a-f:])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,9}(?:(?:\.[0-9]{1,3}){3}(?!\.?[0-9]))?(?![0-9a-f:])", _I
 )
+_WORD: Final = re.compile(rb"[g-z]", _I)
 _V6_DASHED: Final = re.compile(
-    rb"(?<![0-9a-z-])(?:[0-9a-f]{0,4}-){2,7}[0-9a-f]{0,4}(?=(?:s[0-9]{1,10})?\.ipv6-literal\.net)", _I
+    rb"(?<![0-9a-z-])(?:[0-9a-f]{0,4}-){2,7}[0-9a-f]{0,4}(?=(?:s[0-9]{1,10})?\.ipv6-literal\.net)"
+    rb"|(?<![0-9a-f])(?P<global>[23][0-9a-f]{3}(?:-[0-9a-f]{0,4}){2,7})(?![0-9a-f])",
+    _I,
 )
 _V6_TURNED: Final = re.compile(rb"(?<![0-9a-z.])[0-9a-f](?:\.[0-9a-f]){7,31}(?=\.ip6\.(?:arpa|int))", _I)
 _SEPARATED: Final = re.compile(rb"([._-])").split
 # Versions look like addresses there: Linux/2.6.30.9
 _VERSIONS: Final = re.compile(rb"^(?:server|user-agent)[ \t]*:[^\r\n]*|<modelNumber>[^<]*", _I | re.MULTILINE)
+_GLOBAL: Final = ipaddress.IPv6Network("2000::/3")
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # the IPv4 address behind it says it all
 _UNIQUE_LOCAL: Final = ipaddress.IPv6Network("fc00::/7")
 _SOLICITED_NODE: Final = ipaddress.IPv6Network("ff02::1:ff00:0/104")  # the last three octets are those of a MAC
 
@@ -99,17 +106,42 @@ def telling_v6(octets: bytes) -> Iterator[Span]:
     """IPv6 addresses that tell of somebody: global ones, local ones made of a MAC or by chance, wrapped IPv4 ones, and
     the groups that neighbours of such a one ask."""
     for found in _V6.finditer(octets):
-        # a colon behind an address may be that of a sentence
-        texts = (found[0], found[0][:-1]) if found[0].endswith(b":") else (found[0],)
-        text = next(filter(v6, texts), b"")
-        if _tells(v6(text)):
-            yield found.start(), found.start() + len(text)
+        start, end = _v6_span(octets, *found.span())
+        if _tells(_apart(octets[start:end])):
+            yield start, end
+
+
+def _v6_span(octets: bytes, start: int, end: int) -> Span:
+    """Where in a run of groups the address is: it may be all of them, and be none at all.
+
+    A group at either end belongs to a word (``eth0:``) or is a port, if the others are an address of the usual kinds;
+    a colon at either end may be that of a sentence.
+    """
+    groups = octets[start:end].split(b":")
+    word_before = _WORD.match(octets[max(0, start - 1) : start]) is not None
+    word_behind = _WORD.match(octets[end : end + 1]) is not None
+    for first in (word_before, not word_before):
+        for last in (word_behind, not word_behind):
+            span = start + first * (len(groups[0]) + 1), end - last * (len(groups[-1]) + 1)
+            address = v6(octets[slice(*span)])
+            is_whole = (first or not word_before) and (last or not word_behind)
+            is_cut = (first and groups[0]) or (last and groups[-1])
+            if address is not None and ((is_whole and not is_cut) or _is_usual(address, octets[slice(*span)])):
+                return span
+    return start, start
+
+
+def _is_usual(address: ipaddress.IPv6Address, text: bytes) -> bool:
+    """Of the kinds that gateways have, and more than one group: ``2abc::`` in a USN is none."""
+    is_kind = address in _GLOBAL or address in _NAT64 or is_local_v6(address)
+    return is_kind and len(text.replace(b":", b" ").split()) > 1
 
 
 def dashed_v6(octets: bytes) -> Iterator[Span]:
-    """Such addresses with dashes for their colons."""
+    """Such addresses with dashes for their colons, in the names of hosts."""
     for found in _V6_DASHED.finditer(octets):
-        if _tells(v6(found[0].replace(b"-", b":"))):
+        is_name = found["global"] is None or _IN_A_NAME.match(octets, found.end())
+        if is_name and _tells(v6(found[0].replace(b"-", b":"))):
             yield found.span()
 
 
@@ -137,6 +169,14 @@ def v6(text: bytes) -> ipaddress.IPv6Address | None:
         return ipaddress.IPv6Address(text.decode("ascii"))
     except ValueError:
         return None
+
+
+def _apart(text: bytes) -> ipaddress.IPv6Address | None:
+    """The address without an IPv4 one written as such at its end, which tells for itself; None where that is all."""
+    address = v6(text)
+    if address is None or b"." not in text:
+        return address
+    return None if address in _NAT64 else ipaddress.IPv6Address(int(address) >> 32 << 32)
 
 
 def _tells(address: ipaddress.IPv6Address | None) -> bool:

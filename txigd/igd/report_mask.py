@@ -238,7 +238,15 @@ class Mask:
         return candidate
 
     def _v6(self, piece: bytes) -> bytes:
-        """Group by group, so that addresses of one network are in one network still."""
+        """Group by group, so that addresses of one network are in one network still.
+
+        An IPv4 address at the end has the mask that it has alone.
+        """
+        head, _, tail = piece.rpartition(b":")
+        if b"." in tail:
+            numbers = addresses.quad(tail)
+            groups = self._v6(head + b":%x%02x:%x%02x" % numbers).rsplit(b":", 2)[0]
+            return groups + b":" + (self._quad(tail) if addresses.is_public(numbers) else tail)
         address = ipaddress.IPv6Address(piece.decode("ascii"))
         self._wide.add(int(address))
         old = [int.from_bytes(address.packed[place : place + 2], "big") for place in range(0, 16, 2)]
