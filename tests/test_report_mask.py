@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,6 +12,31 @@ from twisted.trial.unittest import SynchronousTestCase
 from txigd.igd.report_mask import Mask
 from txigd.igd.report_plain import Plain
 from txigd.igd.status import AddressClass, classify
+
+SAMPLES = Path(__file__).parent / "messages"
+# all that is masked in them, but for UUIDs: descriptions of mappings, serial numbers, host names
+MASKED_IN_SAMPLES = {
+    *("00000-00001", "0001", "9.0.8.9", "Universal", "Product", "Code", "Prototype", "fe80::ff:fe00:1"),
+    *("192.168.1.101:8615", "192.168.1.2:25118", "25118", "27360", "TCP", "UDP", "BitComet", "msmsgs", "Tom", "Jerry"),
+    *("delivery", "host:delivery", "schemas.microsoft.com", "schemas.xm"),
+}
+# what a search for them must not go over again and again
+HARD = (
+    *(
+        b"pin=",
+        b"key=\"key='",
+        b"key='\\",
+        b'password: \\"',
+        b'\\"key\\"',
+        b"key_",
+        b"user name ",
+        b"serial number ",
+        b"sn 1",
+    ),
+    *(b"<", b"<a:a", b"<pin ", b"<pin><![CDATA[", b"<pin><!--", b"&lt;pin&gt;", b"key<b>", b"pin</td> ", b"pin <td "),
+    *(b'<input name="pin" value="', b'<a name="', b' value="x" name="pin"', b'name="key', b"name=name=key_"),
+    *(b"2003:", b"::", b"2003-", b"1-", b"00:", b"00 ", b"0011-2233-", b"001122-", b"mac ", b"mac0 ", b"mac 00:1a:c5 "),
+)
 
 PIECES = (
     *(
@@ -39,6 +67,7 @@ PIECES = (
         b"c10::1",
         b".in-addr.arpa",
         b"//",
+        *(b"<pin ", b"value=", b"'", b'"', b"<![CDATA[", b"]]>", b"0011-2233", b"-4455", b"::", b"eth0:", b"</td><td>"),
     ),
 )
 
@@ -143,6 +172,28 @@ class SerialNumberTests(Case):
         plain = b"<modelNumber>7590 1.2</modelNumber>"
         self.assertTrue(mask(plain + b"<serialNumber>AB-77</serialNumber>")[0].startswith(plain))
 
+    def test_where_they_stand(self) -> None:
+        for before, after in (
+            (b"<serialNumber>\n      <![CDATA[", b"]]></serialNumber>"),
+            (b"<serialNumber><![CDATA[ ", b" ]]>\n</serialNumber>"),
+            (b"<serialNumber><!-- no. -->", b"</serialNumber>"),
+            (b"<modelDescription>Acme Router S/N ", b"</modelDescription>"),
+            (b"<modelDescription>Acme Router (SN ", b")</modelDescription>"),
+            (b"<b>Serial Number:</b> ", b"<br>"),
+            (b"Serial Number: <b>", b"</b>"),
+            (b"<td>Serial Number</td>\n<td class='x'>", b"</td>"),
+            (b"Serial No. ", b", made in 2020"),
+            (b"Serial no.: ", b"\r\n"),
+            (b"Serial #: ", b"\r\n"),
+            (b'<param name="SerialNumber" value="', b'"/>'),
+            (b"<param value='", b"' name='SerialNumber'/>"),
+            (b"<X_SerialNr>", b"</X_SerialNr>"),
+            (b"<X_Serial_No.>", b"</X_Serial_No.>"),
+            (b"<X_DEVICESN>", b"</X_DEVICESN>"),
+        ):
+            self.hidden(before + b"WSXX665544" + after, b"WSXX665544")
+            self.assertNotIn(b"WSXX665544", mask(b"at WSXX665544", before + b"WSXX665544" + after)[0])
+
     def test_other_spellings_of_a_known_one(self) -> None:
         known = b"<serialNumber>AB-12/C345</serialNumber>"
         for text in (b"AB-12&#47;C345", b"AB%2D12%2fC345", b"&#65;B-12/C345", b"AB-12\\/C345", b"ab-12\\u002fc345"):
@@ -156,6 +207,7 @@ class SerialNumberTests(Case):
             b"USN: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\n",
             b"<isn>12345678</isn><Version>AB12345</Version>",
             b"<UPC>000000000000</UPC>",
+            b"<modelDescription>8 serial ports, serial 16550, SN 2 of 3</modelDescription><dnsAsn>64512</dnsAsn>",
         ):
             self.assertEqual(mask(text), (text,))
 
@@ -284,8 +336,56 @@ class NameTests(Case):
             (b"WPS PIN: ", b"12345670", b"\r\n"),
             (b"<NewInternalClient>", b"annas-laptop", b"</NewInternalClient>"),
             (b"<NewRemoteHost>", b"friend7.example", b"</NewRemoteHost>"),
+            (b"<SSID_5G>", b"HomeNetTom", b"</SSID_5G>"),
+            (b"<SSID1>", b"HomeNetTom", b"</SSID1>"),
+            (b"<X_SSIDName>", b"HomeNetTom", b"</X_SSIDName>"),
+            (b"<X_SSID_2.4GHz_Guest>", b"HomeNetTom", b"</X_SSID_2.4GHz_Guest>"),
+            (b"<X_WEPKey0>", b"topsecret", b"</X_WEPKey0>"),
+            (b"<X_WPA-Key1>", b"topsecret", b"</X_WPA-Key1>"),
+            (b"<X_PPPUsername1>", b"tomsmith", b"</X_PPPUsername1>"),
+            (b'"ssid_name":"', b"HomeNetTom", b'"'),
+            (b"ssid_5g=", b"HomeNetTom", b"&"),
+            (b"<SSID><![CDATA[", b"Tom<3Anna", b"]]></SSID>"),
+            (b"<SSID>", b"Tom &lt;3 Anna", b"</SSID>"),
+            (b"<b>SSID:</b>&nbsp;", b"HomeNetTom", b"<br>"),
+            (b"<td>WLAN Key</td><td>", b"topsecret", b"</td>"),
         ):
             self.hidden(before + secret + after, secret)
+
+    def test_values_in_quotes(self) -> None:
+        for before, secret, after in (
+            (b'{"ssid":"', b"Tom's FamilyNet", b'","v":1}'),
+            (b'"password": "', b"abc,Geheimwort7", b'"'),
+            (b'"password": "', b"abc;def<ghijk", b'"'),
+            (b'"psk":"', b"zz&amp;Geheimwort8", b'"'),
+            (b'"password":"', b'top\\"secretpart', b'","v":1}'),
+            (b"{'password': '", b'top"secretpart', b"'}"),
+            (b'{\\"ssid\\":\\"', b"Tom's FamilyNet", b'\\",\\"v\\":1}'),
+            (b"{&quot;ssid&quot;:&quot;", b"Tom's FamilyNet", b"&quot;,&quot;v&quot;:1}"),
+            (b'"serial":"', b"AB;12,34 x", b'"'),
+            (b"ssid=", b"Tom's FamilyNet", b"\r\n"),
+        ):
+            masked_secret = self.hidden(before + secret + after, secret)
+            for word in re.findall(rb"[A-Za-z]{3,}", secret.replace(b"&amp;", b"&")):
+                self.assertNotIn(word, masked_secret)
+
+    def test_attributes(self) -> None:
+        for before, secret, after in (
+            (b'<SSID val="', b"HomeNetTom", b'"/>'),
+            (b"<x:ssid a='1' value='", b"HomeNetTom", b"'/>"),
+            (b'<SSID_5G value="', b"Tom's <Net>", b'"/>'),
+            (b'<input type="text" id="ssid" value="', b"HomeNetTom", b'">'),
+            (b'<input value="', b"topsecret", b'" name="password">'),
+            (b"<input name=wpa_key1 value=", b"topsecret", b" size=20>"),
+            (b'<X name="pppoe_username" content="', b"tom@isp", b'">'),
+            (b"&lt;SSID val=&quot;", b"HomeNetTom", b"&quot;/&gt;"),
+        ):
+            self.hidden(before + secret + after, secret)
+        for text in (
+            b'<input name="mtu" value="1492"><SSIDBroadcast val="yes"/><SSID/>Text1<SSID a="b"/>Text2',
+            b'<meta name="viewport" content="width=device-width"><a name="SSID" href="x.html" target="_top">',
+        ):
+            self.assertEqual(mask(text), (text,))
 
     def test_hosts_without_a_scheme(self) -> None:
         for before, secret, after in (
@@ -316,9 +416,29 @@ class NameTests(Case):
         self.assertIn(url[12:24], line)
 
 
+class SampleTests(SynchronousTestCase):
+    def test_nothing_else_is_masked(self) -> None:
+        changed = set()
+        for file in sorted(SAMPLES.iterdir()):
+            if file.name not in ("manifest.json", "README.md"):
+                octets = file.read_bytes()
+                out = mask(octets)[0]
+                for word in re.finditer(rb"[\w.:@+-]+", octets):
+                    if out[word.start() : word.end()] != word[0]:
+                        changed.add(word[0].decode())
+        uuid = re.compile("(?:.*uuid:.*|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.IGNORECASE)
+        self.assertEqual({word for word in changed if not uuid.fullmatch(word)}, MASKED_IN_SAMPLES)
+
+
 class LengthTests(SynchronousTestCase):
     @settings(max_examples=200, deadline=None)
     @given(st.lists(st.sampled_from(PIECES)))
     def test_any_spelling_keeps_its_length(self, pieces: list[bytes]) -> None:
         text = b"".join(pieces)
         self.assertEqual(len(mask(text)[0]), len(text))
+
+    def test_long_texts_of_half_a_form(self) -> None:
+        """A tenth of a second each. Where the time grows with the square of the length, it is minutes."""
+        for piece in HARD:
+            text = piece * (20_000 // len(piece))
+            self.assertEqual(len(mask(text)[0]), len(text))
