@@ -115,13 +115,15 @@ def _v6_span(octets: bytes, start: int, end: int) -> Span:
     """Where in a run of groups the address is: it may be all of them, and be none at all.
 
     A group at either end belongs to a word (``eth0:``) or is a port, if the others are an address of the usual kinds;
-    a colon at either end may be that of a sentence.
+    a colon at either end may be that of a sentence, two are before the kind in a USN.
     """
     groups = octets[start:end].split(b":")
     word_before = _WORD.match(octets[max(0, start - 1) : start]) is not None
     word_behind = _WORD.match(octets[end : end + 1]) is not None
-    for first in (word_before, not word_before):
-        for last in (word_behind, not word_behind):
+    for first in (1, 0) if word_before else (0, 1):
+        for last in (1, 0, 2) if word_behind else (0, 1, 2):
+            if last == 2 and groups[-2:] != [b"", b""]:
+                continue
             span = start + first * (len(groups[0]) + 1), end - last * (len(groups[-1]) + 1)
             address = v6(octets[slice(*span)])
             is_whole = (first or not word_before) and (last or not word_behind)
