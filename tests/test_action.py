@@ -190,6 +190,23 @@ class CallerTests(SynchronousTestCase):
             exchange.asked,
         )
 
+    def test_Q103_a_budget_that_is_no_number_is_refused_and_nobody_waits_for_it(self) -> None:
+        caller, exchange = self.caller(good())
+        wrong: tuple[Any, ...] = (None, "5", True, float("nan"), float("inf"), 10**400, ())
+        for seconds in wrong:
+            error = self.failureResultOf(self.get(caller, seconds=seconds), InvalidArgument).value
+            self.assertIn("seconds", str(error))
+            error = self.failureResultOf(self.get(caller, due=seconds or "x"), InvalidArgument).value
+            self.assertIn("due", str(error))
+        self.assertEqual(exchange.asked, [])
+        self.successResultOf(self.get(caller, seconds=5, due=None))
+
+    def test_Q103_whatever_an_exchange_raises_the_next_one_is_seated(self) -> None:
+        caller, exchange = self.caller(good())
+        self.patch(exchange, "request", lambda *_, **more: 1 / 0)
+        for _ in range(2):
+            self.failureResultOf(self.get(caller), ZeroDivisionError)
+
     def test_Q091_the_type_called_is_the_one_given(self) -> None:
         caller, exchange = self.caller(good())
         caller.call(service(service_type=IP2), IP1, "GetIt", (), ())

@@ -272,6 +272,13 @@ class DescriptionTests(MemoryCase):
         self.successResultOf(self.service.call("Wait", {"seconds": "1"}, **more))
         self.assertEqual(self.web.arguments, {"seconds": "1", **more})
 
+    def test_a_budget_that_is_no_number_is_refused_before_anything_is_asked(self) -> None:
+        nothing: Any = None
+        for asked in (self.service.call("Do", seconds=nothing), self.service.query("Level", seconds=nothing)):
+            error = self.failureResultOf(asked, InvalidArgument).value
+            self.assertIn("seconds None", str(error))
+        self.assertEqual(self.web.asked, [])
+
     def test_described_again_nothing_that_was_learned_holds(self) -> None:
         self.web.pages["/s.xml"] = scpd(variable("A", "ui2"), actions="<action><name>Do</name></action>")
         self.successResultOf(self.service.call("Do"))

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from txigd.errors import ActionNotOffered
 from txigd.limits import HTTP_TOTAL_SECONDS
 from txigd.upnp.control.action import Capability, ServiceProxy
-from txigd.upnp.control.arguments import collected
+from txigd.upnp.control.arguments import collected, seconds_of
 from txigd.upnp.description.device import Service
 from txigd.upnp.description.fetch import fetch_service
 from txigd.upnp.description.service import ServiceDescription, StateVariable
@@ -166,7 +166,7 @@ class RemoteService:
             that is called ``seconds``: ``call("Wait", {"seconds": 3})``.
         :param seconds: budget of the call, from its turn: one call at a time goes to a device.
         :return: a cancellable Deferred of the out-arguments by name. It fails with
-            :class:`~txigd.errors.InvalidArgument` (names, type, range or list), with
+            :class:`~txigd.errors.InvalidArgument` (names, type, range or list; ``seconds`` too), with
             :class:`~txigd.errors.ActionNotOffered`, with :class:`~txigd.errors.ActionError` for what the device
             refuses, or with an :class:`~txigd.errors.ExchangeError`.
         """
@@ -175,6 +175,7 @@ class RemoteService:
     async def _call(
         self, action: str, seconds: float, arguments: Mapping[str, object] | None, named: Mapping[str, object]
     ) -> dict[str, Any]:
+        seconds = seconds_of("seconds", seconds)
         if await self.description() is None:
             raise ActionNotOffered(f"{self.name} has no description that can be read, so its actions are not known")
         return await self.proxy.call_by(self.table, action, collected(arguments, named, action), seconds=seconds)
@@ -189,6 +190,7 @@ class RemoteService:
         return Deferred.fromCoroutine(self._query(variable, seconds))
 
     async def _query(self, variable: str, seconds: float) -> Any:
+        seconds = seconds_of("seconds", seconds)
         await self.description()
         spelled = next((name for name in self.variables if name.lower() == variable.lower()), variable)
         return await self.proxy.query(spelled, seconds=seconds, table=self.table)

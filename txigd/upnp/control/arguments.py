@@ -7,8 +7,10 @@ allowedValueRange) and 3.1 (argument), quirks Q086, Q096, Q097, Q100, Q110.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
+from math import isfinite
 from typing import Any, Final
 
 from txigd.errors import InvalidArgument
@@ -33,6 +35,19 @@ def collected(given: Mapping[str, object] | None, named: Mapping[str, object], a
     if len(both) != len(given or {}) + len(named):
         raise InvalidArgument(f"{action}: given twice: {', '.join(sorted(named.keys() & (given or {}).keys()))}")
     return both
+
+
+def seconds_of(name: str, given: object) -> float:
+    """A time or a span of it as an application gives it.
+
+    :param name: of the keyword, for the message.
+    :raises InvalidArgument: for what is no finite number.
+    """
+    if isinstance(given, (int, float)) and not isinstance(given, bool):
+        with suppress(OverflowError):
+            if isfinite(given):
+                return given
+    raise InvalidArgument(f"{name} {given!r:.80}: give a number of seconds")
 
 
 def encode(table: ServiceDescription, action: Action, given: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -35,6 +35,7 @@ from txigd.limits import (
     SOAP_OCTETS,
 )
 from txigd.upnp.control import soap
+from txigd.upnp.control.arguments import seconds_of
 from txigd.upnp.control.route import Route
 from txigd.upnp.control.turns import Turns
 from txigd.upnp.description.device import Service
@@ -124,8 +125,10 @@ class Caller:
         body = soap.request(service_type, action, arguments)
         call = _Call(service_type, action, outputs, body, idempotent)
         way = Route(service.control_url, others=detours(service.control_url, service.directory))
-        await self._turns.take(self.clock.seconds(), due)
-        running = Deferred.fromCoroutine(self._run(call, way, self.clock.seconds() + seconds))
+        seconds = seconds_of("seconds", seconds)
+        await self._turns.take(self.clock.seconds(), None if due is None else seconds_of("due", due))
+        # Nothing between the turn and "running" may raise: only the end of "running" passes the turn on.
+        running = Deferred.fromCoroutine(self._run(call, way, seconds))
         self._under_way.add(running)
         # No "finally": that would run as well when the garbage collector throws a suspended call away, and wake those
         # that are thrown away with it.
@@ -140,8 +143,9 @@ class Caller:
             return Failure(closed)
         return result
 
-    async def _run(self, call: _Call, plain: Route, deadline: float) -> dict[str, str]:
+    async def _run(self, call: _Call, plain: Route, seconds: float) -> dict[str, str]:
         """Try the known route, take a detour where the status asks for one, and repeat once what may be repeated."""
+        deadline = self.clock.seconds() + seconds
         route = self._routes.get(plain.url, plain)
         tries_left = 2 if call.idempotent else 1
         while True:
