@@ -387,6 +387,12 @@ class TreeTests(SynchronousTestCase):
             self.assertEqual([s.path for s in description.root.services], [(1,)], bad)
             self.assertIn("service left out", description.problems[0])
 
+    def test_Q091_a_vendors_service_type_may_have_dots_and_hyphens(self):
+        for name in "X_AVM-DE_Types", "a.b-c", "-":
+            description = device.parse(described(service(service_type=f"urn:dslforum-org:service:{name}:1")), LOCATION)
+            self.assertEqual([(s.name, s.version) for s in description.root.services], [(name, 1)])
+            self.assertEqual(description.problems, ())
+
     def test_Q077_blanks_round_a_service_type(self):
         self.assertEqual(len(device.parse(described(service(service_type=f"\n {WANIP} ")), LOCATION).root.services), 1)
 

@@ -115,6 +115,11 @@ class RequestTests(SynchronousTestCase):
         self.assertIn(f'xmlns:u="{vendor}"'.encode(), soap.request(vendor, "GetInfo"))
         self.assertEqual(f'"{vendor}#GetInfo"', dict(soap.headers(vendor, "GetInfo"))["SOAPACTION"])
 
+    def test_Q091_a_vendors_type_may_have_dots_and_hyphens(self) -> None:
+        for vendor in "urn:dslforum-org:service:X_AVM-DE_Types:1", "urn:x:service:a.b-c_D:12":
+            self.assertEqual(f'"{vendor}#GetInfo"', dict(soap.headers(vendor, "GetInfo"))["SOAPACTION"])
+            self.assertEqual(soap.read_request(soap.request(vendor, "GetInfo"))[:2], (vendor, "GetInfo"))
+
     def test_Q102_mpost_headers(self) -> None:
         name = "soap-mpost-request.http"
         wanted = [pair for pair in fields_of(name) if pair[0] in ("CONTENT-TYPE", "MAN", "01-SOAPACTION")]
@@ -139,6 +144,12 @@ class RequestTests(SynchronousTestCase):
             "urn:a:service:b:1234",
             IP1 + " ",
             "urn:ä:service:b:1",
+            "urn:a:service:b–c:1",
+            "urn:a:service:b/c:1",
+            "urn:a:service:b&c:1",
+            "urn:a:service:b'c:1",
+            "urn:a:service:b#c:1",
+            "urn:a:service:b.c:1\n",
         ):
             with self.assertRaises(InvalidArgument):
                 soap.request(bad, "GetStatusInfo")

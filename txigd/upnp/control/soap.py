@@ -77,7 +77,7 @@ _HEAD = (
 _TAIL = "</s:Body></s:Envelope>"
 _CONTENT_TYPE = ("CONTENT-TYPE", 'text/xml; charset="utf-8"')
 
-_SERVICE_TYPE = re.compile(r"urn:[A-Za-z0-9.-]+:service:[A-Za-z0-9_]+:[0-9]{1,3}")  # B10
+_SERVICE_TYPE = re.compile(r"urn:[A-Za-z0-9.-]+:service:[A-Za-z0-9_.-]+:[0-9]{1,3}")  # B10
 _NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_.-]{{0,{NAME_OCTETS - 1}}}")
 # Not XML at all, or (a carriage return) silently changed by every XML parser.
 _UNSENDABLE = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -184,7 +184,7 @@ def parse(document: bytes, location: DeviceURL, *, use_base: bool = True) -> Des
 
 _DIGITS = re.compile(r"[0-9]{1,10}")
 # B10: what is echoed in SOAPACTION
-_SERVICE_TYPE = re.compile(r"urn:[A-Za-z0-9.-]+:service:[A-Za-z0-9_]+:[0-9]{1,3}")
+_SERVICE_TYPE = re.compile(r"urn:[A-Za-z0-9.-]+:service:[A-Za-z0-9_.-]+:[0-9]{1,3}")
 # a URL on another host, by name or address, but nothing that hides one: no user information, no backslash, no blank
 _FOREIGN = re.compile(
     r"(?:http:)?//(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(/[^\\]*|\?[^\\]*)?", re.IGNORECASE
