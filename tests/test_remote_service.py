@@ -258,7 +258,9 @@ class DescriptionTests(MemoryCase):
             error = self.assertRaises(InvalidArgument, port.value_of, digits)
             self.assertIn(f"P: ui2 1..9: a number of {len(digits)} digits is out of range", str(error))
         flag = signature.Parameter("F", StateVariable("F", "boolean"))
-        self.assertEqual([flag.value_of(word) for word in ("1", "false", "yes", "on")], [True, False, True, "on"])
+        self.assertEqual([flag.value_of(word) for word in ("1", "false", "yes")], [True, False, True])
+        error = self.assertRaises(InvalidArgument, flag.value_of, "on")
+        self.assertEqual(str(error), "F: 'on' is no bool; write it like 1")
 
     def test_arguments_by_keyword_or_in_a_mapping(self) -> None:
         words = ("seconds", "due", "action", "self")

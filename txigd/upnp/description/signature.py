@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from txigd.errors import InvalidArgument
-from txigd.upnp.description import datatypes
+from txigd.upnp.description import datatypes, spelling
 from txigd.upnp.description.service import Argument, ServiceDescription, StateVariable
 
 _INTEGERS: Final = frozenset({"ui1", "ui2", "ui4", "ui8", "i1", "i2", "i4", "i8", "int"})
@@ -33,17 +33,20 @@ class Parameter:
         return self.variable.data_type
 
     def value_of(self, text: str) -> datatypes.Value:
-        """The value that somebody wrote as text; text that is none of this type is given back as it is.
+        """The value that somebody wrote as text.
 
-        Unlike what comes from devices, a negative number is never taken for a counter that went round (Q152), nor
-        words for an uptime (Q150): a caller that checks the value will refuse it.
+        Unlike what comes from devices, nothing is guessed: it goes out as it was written, or not at all. Text that is
+        no integer, or no text of its type, is given back as it is: a caller that checks the value will refuse it.
 
-        :raises InvalidArgument: for an integer that no type has room for.
+        :raises InvalidArgument: for an integer that no type has room for, and for text that is no value of any other
+            type, see :func:`txigd.upnp.description.spelling.read`.
         """
         if self.data_type.rpartition(":")[2].lower() in _INTEGERS:
             return self._integer(text)
-        value = datatypes.decode(self.data_type, text)
-        return text if value is None else value
+        try:
+            return spelling.read(self.data_type, text)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"{self.name}: {error}") from None
 
     def _integer(self, text: str) -> int | str:
         match = _INTEGER.fullmatch(text)
