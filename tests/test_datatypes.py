@@ -192,7 +192,12 @@ class DecodeTests(SynchronousTestCase):
             self.assertIs(decode("boolean", text), True)
         for text in ("0", "false", "False", "NO"):
             self.assertIs(decode("boolean", text), False)
-        self.assertEqual(decode("boolean", "maybe"), "maybe")
+        for text in ("on", "On", "enabled", " Enabled "):
+            self.assertIs(decode("boolean", text), True)
+        for text in ("off", "OFF", "disabled"):
+            self.assertIs(decode("boolean", text), False)
+        for text in ("maybe", "2", "-1", "01", "1.0", "offline"):
+            self.assertEqual(decode("boolean", text), text)
 
     def test_real(self):
         for text, number in (("1.5", 1.5), ("-.5", -0.5), ("3.", 3.0), ("1e3", 1000.0), ("+1E-2", 0.01)):
@@ -208,6 +213,8 @@ class DecodeTests(SynchronousTestCase):
         self.assertEqual(decode("string", " a "), " a ")
         self.assertEqual(decode("uri", " /x "), "/x")
         self.assertEqual(decode("char", "ab"), "ab")
+        self.assertEqual(decode("char", " "), " ")
+        self.assertEqual(decode("char", "\n a "), "a")
 
     def test_dates(self):
         moment = datetime(2004, 2, 29, 23, 59, 1)
@@ -223,11 +230,23 @@ class DecodeTests(SynchronousTestCase):
         self.assertEqual(str(decode("dateTime.tz", "2004-02-29T23:59:01+05:30")), "2004-02-29 23:59:01+05:30")
         self.assertEqual(decode("time", "23:59"), time(23, 59))
         self.assertEqual(str(decode("time.tz", "23:59:01-05")), "23:59:01-05:00")
+        self.assertEqual(decode("time", "1:02:03"), time(1, 2, 3))
+        self.assertEqual(decode("dateTime", "2004-02-29T1:02:03"), datetime(2004, 2, 29, 1, 2, 3))
+
+    def test_24_o_clock_is_when_the_next_day_begins(self):
+        self.assertEqual(decode("time", "24:00:00"), time())
+        self.assertEqual(decode("time.tz", "24:00Z"), time(tzinfo=timezone.utc))
+        self.assertEqual(decode("dateTime", "2004-02-29T24:00:00"), datetime(2004, 3, 1))
+        self.assertEqual(decode("dateTime.tz", "2004-12-31 24:00:00.0+0530"), datetime(2005, 1, 1, tzinfo=EAST))
+        for text in ("2004-02-29T24:00:01", "9999-12-31T24:00:00", "2004-02-29T25:00"):
+            self.assertEqual(decode("dateTime", text), text)
+        self.assertEqual(decode("time", "24:01"), "24:01")
 
     def test_dates_that_are_none(self):
         for text in ("2003-02-29", "2004-13-01", "today", "0000-00-00", "2004-02-29T25:00:00"):
             self.assertEqual(decode("dateTime", text), text)
         self.assertEqual(decode("date", "29.2.2004"), "29.2.2004")
+        self.assertEqual(decode("date", "2004-02-299"), "2004-02-299")
         self.assertEqual(decode("time.tz", "01:00:00+99:00"), "01:00:00+99:00")
         self.assertEqual(decode("time", "01:00:00 noon"), "01:00:00 noon")
 
@@ -236,8 +255,11 @@ class DecodeTests(SynchronousTestCase):
         self.assertEqual(decode("bin.base64", "AA"), b"\0")
         self.assertEqual(decode("bin.base64", "A*"), "A*")
         self.assertEqual(decode("bin.base64", "\u00e9"), "\u00e9")
-        self.assertEqual(decode("bin.hex", "00 fF"), b"\0\xff")
-        self.assertEqual(decode("bin.hex", "0"), "0")
+        self.assertEqual(decode("bin.base64", "_-8="), b"\xff\xef")
+        for text in ("00 fF", "0x00FF", "00:ff", "00-ff", "00FF\n"):
+            self.assertEqual(decode("bin.hex", text), b"\0\xff")
+        for text in ("0", "0:0", "0x", "00:", "x00", "\uff10\uff10"):
+            self.assertEqual(decode("bin.hex", text), text)
 
     def test_names_in_any_case_and_prefix(self):
         self.assertEqual(decode("UI4", "1"), 1)

@@ -59,10 +59,11 @@ def decode(data_type: str, text: str) -> Value:
 
     Never fails: text that cannot be read is returned as it is, so that a caller can show it, and empty text is None for
     everything but text and octets. Numbers may be out of range; a negative ui4 or ui8 is a counter that was printed as
-    signed and is taken modulo its width (Q152); an uptime in words is seconds (Q150).
+    signed and is taken modulo its width (Q152); an uptime in words is seconds (Q150). The day ends at 24:00. A boolean
+    is one of 1, true, yes, on, enabled, or of 0, false, no, off, disabled: 2 is none, so it stays text.
     """
     kind = data_type_named(data_type)
-    if kind is _STRING:
+    if kind is _STRING or (kind is _CHAR and len(text) == 1):  # a blank is a character
         return text
     stripped = text.strip()
     if not stripped:
@@ -166,13 +167,16 @@ def _read_fixed(text: str) -> Decimal:
 
 # -- boolean -----------------------------------------------------------------------------------------------------------
 
-_WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+_WORDS = {
+    **dict.fromkeys(("1", "true", "yes", "on", "enabled"), True),
+    **dict.fromkeys(("0", "false", "no", "off", "disabled"), False),
+}
 
 
 def _write_boolean(value: object) -> str:
     if not isinstance(value, int) or value not in (0, 1):
         raise InvalidArgument(f"{value!r} is no bool")
-    return "1" if value else "0"  # true, false, yes and no are for reading only
+    return "1" if value else "0"  # the words are for reading only
 
 
 def _read_boolean(text: str) -> bool:
@@ -226,9 +230,9 @@ def _read_text(text: str) -> str:
 # -- date and time -----------------------------------------------------------------------------------------------------
 
 _DATE = r"(\d{4})-(\d\d)-(\d\d)"
-_TIME = r"(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,6})\d{0,6})?)?"
+_TIME = r"(\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d{1,6})\d{0,6})?)?"
 _ZONE = r"(?:\s*(Z|[+-]\d\d(?::?\d\d)?))?"
-_DATE_FORM = re.compile(_DATE, re.ASCII)
+_DATE_FORM = re.compile(_DATE + r"(?!\d)", re.ASCII)
 _TIME_FORM = re.compile(_TIME + _ZONE, re.ASCII | re.IGNORECASE)
 _BOTH_FORM = re.compile(f"({_DATE})(?:[T ]({_TIME}{_ZONE}))?", re.ASCII | re.IGNORECASE)
 
@@ -258,19 +262,26 @@ def _read_date(text: str) -> date:
 
 
 def _read_time(text: str) -> time:
+    return _time_and_days(text)[0]
+
+
+def _time_and_days(text: str) -> tuple[time, timedelta]:
+    """The time, and 0 days: or 1, for 24:00 is when the next day begins."""
     match = _TIME_FORM.fullmatch(text)
     if match is None:
         raise ValueError(text)
     hours, minutes, seconds, fraction, zone = match.groups()
-    micro = int((fraction or "").ljust(6, "0"))
-    return time(int(hours), int(minutes), int(seconds or 0), micro, tzinfo=_zone(zone))
+    hour, minute, second, micro = int(hours), int(minutes), int(seconds or 0), int((fraction or "").ljust(6, "0"))
+    over = (hour, minute, second, micro) == (24, 0, 0, 0)
+    return time(0 if over else hour, minute, second, micro, tzinfo=_zone(zone)), timedelta(days=over)
 
 
 def _read_both(text: str) -> datetime:
     match = _BOTH_FORM.fullmatch(text)
     if match is None:
         raise ValueError(text)
-    return datetime.combine(_read_date(match[1]), _read_time(match[5]) if match[5] else time())
+    moment, days = _time_and_days(match[5]) if match[5] else (time(), timedelta())
+    return datetime.combine(_read_date(match[1]), moment) + days
 
 
 def _zone(text: str | None) -> tzinfo | None:
@@ -296,12 +307,19 @@ def _to_base64(octets: bytes) -> str:
 
 
 def _read_base64(text: str) -> bytes:
-    packed = "".join(text.split()).rstrip("=")
+    packed = "".join(text.split()).rstrip("=").translate(_FROM_URL)
     return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
 
 
 def _read_hex(text: str) -> bytes:
-    return bytes.fromhex(text)
+    match = _HEX.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return bytes.fromhex(match[1].replace(":", " ").replace("-", " "))
+
+
+_FROM_URL = str.maketrans("-_", "+/")  # RFC 4648 section 5
+_HEX = re.compile(r"(?:0x)?([0-9a-f]{2}(?:[\s:-]*[0-9a-f]{2})*)", re.ASCII | re.IGNORECASE)
 
 
 def _integer(low: int, high: int) -> DataType:
@@ -313,6 +331,7 @@ def _real(low: float, high: float) -> DataType:
 
 
 _STRING = DataType(_write_text, _read_text, "")
+_CHAR = DataType(_write_char, _read_text, "")
 _TYPES: dict[str, DataType] = {
     "ui1": _integer(0, 2**8 - 1),
     "ui2": _integer(0, 2**16 - 1),
@@ -329,7 +348,7 @@ _TYPES: dict[str, DataType] = {
     "float": _real(*_R8),
     "fixed.14.4": DataType(_write_fixed, _read_fixed),
     "boolean": DataType(_write_boolean, _read_boolean),
-    "char": DataType(_write_char, _read_text, ""),
+    "char": _CHAR,
     "string": _STRING,
     "uri": DataType(_write_uri, _read_text, ""),
     "uuid": DataType(_write_uuid, _read_text, ""),
