@@ -35,10 +35,12 @@ class Light:
     """One light; ``on`` is what Status says, ``sids`` the subscriptions that are alive.
 
     :ivar scpd: the service description; None for 404.
+    :ivar octets: what Status says in place of ``on``.
     """
 
     def __init__(self, reactor: Any, *, scpd: bytes | None = None) -> None:
         self.on = False
+        self.octets = ""
         self.scpd = sample("intro-binarylight-scpd.xml") if scpd is None else scpd
         self.description = sample("intro-binarylight-description.xml")
         self.sids: dict[str, tuple[DeviceURL, int]] = {}
@@ -82,11 +84,14 @@ class Light:
             if arguments.get("varName") != "Status":
                 return sample("soap-QueryStateVariable-fault-404.http")
             body = sample("soap-QueryStateVariable-response.http").partition(b"\r\n\r\n")[2]
-            return http("200 OK", body.replace(b"Connected", b"%d" % self.on))
+            return http("200 OK", body.replace(b"Connected", self.octets.encode() or b"%d" % self.on))
         if action == "SetTarget":
             self.switch(arguments["NewTargetValue"] == "1")
             return http("200 OK", soap.response(SWITCH, action, {}))
-        outputs = {"GetStatus": {"ResultStatus": f"{self.on:d}"}, "GetTarget": {"RetTargetValue": f"{self.on:d}"}}
+        outputs = {
+            "GetStatus": {"ResultStatus": self.octets or f"{self.on:d}"},
+            "GetTarget": {"RetTargetValue": f"{self.on:d}"},
+        }
         if action not in outputs:
             return http("500 Internal Server Error", soap.fault(401))
         return http("200 OK", soap.response(SWITCH, action, outputs[action]))
@@ -105,7 +110,7 @@ class Light:
     def notify(self, sid: str) -> None:
         url, seq = self.sids[sid]
         self.sids[sid] = (url, gena.following(seq) if seq else 1)
-        body = gena.propertyset({"Status": f"{self.on:d}"})
+        body = gena.propertyset({"Status": self.octets or f"{self.on:d}"})
         sent = self._exchange.request("NOTIFY", url, gena.notify_headers(sid, seq), body, body_cap=1000, seconds=5)
         sent.addErrback(lambda failure: None)
         self.sent.append(sent)

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from datetime import datetime
+from decimal import Decimal
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,17 @@ class ArgumentTests(SynchronousTestCase):
         self.assertIn("a URLBase in it wins", " ".join(shown.getvalue().split()))
 
     def test_values(self) -> None:
-        for value, shown, as_json in (
-            (True, "1", True),
-            (7, "7", 7),
-            (None, "", None),
-            (b"\x00\xff", "00ff", "00ff"),
-            (datetime(2024, 2, 3), "2024-02-03T00:00:00", "2024-02-03T00:00:00"),
-            ("a", "a", "a"),
+        for data_type, value, shown, as_json in (
+            ("boolean", True, "1", True),
+            ("ui2", 7, "7", 7),
+            ("ui2", None, "", None),
+            ("bin.hex", b"\x00\xff", "00ff", "00ff"),
+            ("bin.base64", b"hi!", "aGkh", "aGkh"),
+            ("fixed.14.4", Decimal("1E+3"), "1000.0000", "1000.0000"),
+            ("dateTime", datetime(2024, 2, 3), "2024-02-03T00:00:00", "2024-02-03T00:00:00"),
+            ("string", "a", "a", "a"),
         ):
-            self.assertEqual((word(value), jsonable(value)), (shown, as_json))
+            self.assertEqual((word(value, data_type), jsonable(value, data_type)), (shown, as_json))
 
 
 class TreeTests(SynchronousTestCase):
@@ -222,6 +225,27 @@ class CommandTests(TestCase):
         self.assertEqual(json.loads(told), {"ResultStatus": True})
         told = await self.txigd("call", light.location, "SwitchPower", "QueryStateVariable", "varName=Status")
         self.assertEqual(told, "Status=1\n")
+
+    async def test_octets_are_shown_as_they_are_written(self) -> None:
+        scpd = (SAMPLES / "intro-binarylight-scpd.xml").read_bytes().replace(b"boolean<", b"bin.base64<")
+        light = self.light(scpd=scpd.replace(b"<defaultValue>0<", b"<defaultValue>aGkh<"))
+        told = json.loads(await self.txigd("describe", light.location, "--json"))
+        self.assertEqual(told["device"]["services"][0]["variables"][0]["default"], "aGkh")
+        self.assertIn("variable Target: bin.base64 = 'aGkh'\n", await self.txigd("describe", light.location))
+        light.octets = "aGkh"
+        get = "call", light.location, "SwitchPower", "GetStatus"
+        self.assertEqual(await self.txigd(*get), "ResultStatus=aGkh\n")
+        self.assertEqual(json.loads(await self.txigd(*get, "--json")), {"ResultStatus": "aGkh"})
+        query = "call", light.location, "SwitchPower", "QueryStateVariable", "varName=Status"
+        self.assertEqual(await self.txigd(*query), "Status=aGkh\n")
+        watch = "subscribe", light.location, "SwitchPower", "--for", "1"
+        self.assertIn("  Status=aGkh [all]\n", await self.txigd(*watch))
+        self.assertEqual(json.loads(await self.txigd(*watch, "--json"))["values"], {"Status": "aGkh"})
+        await self.txigd("call", light.location, "SwitchPower", "SetTarget", "NewTargetValue=aGkh")
+        (sent,) = [one.body for one in light.device.received if one.action == "SetTarget"]
+        self.assertEqual(soap.read_request(sent)[2], {"NewTargetValue": "aGkh"})
+        wrong = "'686921' is no base64; write it like aGk="
+        await self.refused(wrong, 2, "call", light.location, "SwitchPower", "SetTarget", "NewTargetValue=686921")
 
     async def test_Q074_Q076_one_of_several_services_of_a_name(self) -> None:
         gateway = await self.gateway(quirks={"Q074", "Q076"})

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import binascii
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import date, time
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,6 +17,7 @@ from txigd.upnp import url, xml
 from txigd.upnp.control_point import ControlPoint
 from txigd.upnp.description import device as device_description
 from txigd.upnp.description import service as service_description
+from txigd.upnp.description import spelling
 from txigd.upnp.description.device import Description, Service
 from txigd.upnp.description.service import ServiceDescription
 from txigd.upnp.description.signature import Signature
@@ -115,19 +114,22 @@ async def call(reactor: Any, options: argparse.Namespace, report: Report) -> int
         device = await point.device(location(options.url), seconds=options.timeout)
         service = chosen(device, options.service, report)
         try:
-            told = await _told(service, options)
+            told, types = await _told(service, options)
         except ExchangeError as error:
             return report.failed(after(error, url=options.url, described=True))
-    shown = "\n".join(clean(f"{name}={word(value)}") for name, value in told.items())
-    report.value({name: jsonable(value) for name, value in told.items()}, shown or f"{options.action}: done")
+    shown = "\n".join(clean(f"{name}={word(value, types[name])}") for name, value in told.items())
+    data = {name: jsonable(value, types[name]) for name, value in told.items()}
+    report.value(data, shown or f"{options.action}: done")
     return 0
 
 
-async def _told(service: RemoteService, options: argparse.Namespace) -> Mapping[str, Any]:
+async def _told(service: RemoteService, options: argparse.Namespace) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """The out-arguments, and the data types of all that there may be."""
     if options.action.lower() == "querystatevariable":
         return await _query(service, options)
     signature = await _signature(service, options.action)
-    return await service.call(signature.name, _values(signature, options.arguments), seconds=options.timeout)
+    told = await service.call(signature.name, _values(signature, options.arguments), seconds=options.timeout)
+    return told, {one.name: one.data_type for one in signature.outputs}
 
 
 def chosen(device: RemoteDevice, name: str, report: Report) -> RemoteService:
@@ -140,11 +142,12 @@ def chosen(device: RemoteDevice, name: str, report: Report) -> RemoteService:
     return taken
 
 
-async def _query(service: RemoteService, options: argparse.Namespace) -> dict[str, Any]:
+async def _query(service: RemoteService, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, str]]:
     given = [value for name, value in options.arguments if name.lower() == "varname"]
     if len(given) != 1 or len(options.arguments) != 1:
         raise InvalidArgument("QueryStateVariable takes varName=NAME")
-    return {given[0]: await service.query(given[0], seconds=options.timeout)}
+    value = await service.query(given[0], seconds=options.timeout)
+    return {given[0]: value}, {given[0]: type_of(service, given[0])}
 
 
 async def _signature(service: RemoteService, name: str) -> Signature:
@@ -174,19 +177,20 @@ def _point(reactor: Any, **more: Any) -> ControlPoint:
     return ControlPoint(reactor, targets=(), tables=known_table, **more)
 
 
-def word(value: Any) -> str:
+def type_of(service: RemoteService, variable: str) -> str:
+    """The data type of a state variable by its name in any case; text where nothing is known of it."""
+    types = (one.data_type for name, one in service.variables.items() if name.lower() == variable.lower())
+    return next(types, "string")
+
+
+def word(value: Any, data_type: str) -> str:
     """A value as it could be given to ``txigd call``."""
-    made = jsonable(value)
-    return "" if made is None else str(int(made)) if isinstance(made, bool) else str(made)
+    return spelling.show(data_type, value)
 
 
-def jsonable(value: Any) -> Any:
-    """A value of a device as JSON has it: octets as hex digits, times in ISO 8601."""
-    if isinstance(value, bytes):
-        return binascii.hexlify(value).decode("ascii")
-    if isinstance(value, (date, time)):
-        return value.isoformat()
-    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
+def jsonable(value: Any, data_type: str) -> Any:
+    """A value of a device as JSON has it: numbers and flags, and all else as :func:`word` has it."""
+    return value if value is None or isinstance(value, (bool, int, float)) else word(value, data_type)
 
 
 DEVICE_COMMANDS: dict[str, Callable[[Any, argparse.Namespace, Report], Awaitable[int]]] = {

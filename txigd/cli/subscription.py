@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
-from txigd.cli.device_commands import chosen, jsonable, location, word
+from txigd.cli.device_commands import chosen, jsonable, location, type_of, word
 from txigd.cli.device_tree import clean
 from txigd.cli.report import Report
 from txigd.cli.session import interrupted
@@ -185,13 +185,15 @@ class _Vigil:
 
     def _print(self, event: Event) -> None:
         now = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
+        assert self._service is not None
+        types = {name: type_of(self._service, name) for name in event.values}
         mark = " [all]" if event.initial else f" [{event.level}]" if event.level else ""
         self._report.value(
             {
                 "at": now,
                 "initial": event.initial,
                 **({"level": event.level} if event.level else {}),
-                "values": {name: jsonable(value) for name, value in event.values.items()},
+                "values": {name: jsonable(value, types[name]) for name, value in event.values.items()},
             },
-            "\n".join(clean(f"{now}  {name}={word(value)}{mark}") for name, value in event.values.items()),
+            "\n".join(clean(f"{now}  {name}={word(value, types[name])}{mark}") for name, value in event.values.items()),
         )
