@@ -35,12 +35,14 @@ class Light:
     """One light; ``on`` is what Status says, ``sids`` the subscriptions that are alive.
 
     :ivar scpd: the service description; None for 404.
+    :ivar mute: answers nothing but what asks for its own description.
     :ivar octets: what Status says in place of ``on``.
     """
 
     def __init__(self, reactor: Any, *, scpd: bytes | None = None) -> None:
         self.on = False
         self.octets = ""
+        self.mute = False
         self.scpd = sample("intro-binarylight-scpd.xml") if scpd is None else scpd
         self.description = sample("intro-binarylight-description.xml")
         self.sids: dict[str, tuple[DeviceURL, int]] = {}
@@ -74,6 +76,8 @@ class Light:
     # -- what it answers ---------------------------------------------------------------------------------------------
     def answer(self, request: Received) -> bytes | None:
         method, path, *_ = request.line.split(" ")
+        if self.mute and path != "/light.xml":
+            return None
         if method == "GET":
             documents = {"/light.xml": self.description, "/SwitchPower1.xml": self.scpd}
             return http("200 OK", documents[path]) if documents.get(path) else http("404 Not Found")

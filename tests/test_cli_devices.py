@@ -341,6 +341,24 @@ class CommandTests(TestCase):
         self.assertEqual((told["initial"], told["values"]), (True, {"Status": False}))
         self.assertEqual(light.sids, {})
 
+    async def test_F25_silence_costs_the_time_that_was_given_and_the_next_step_is_said(self) -> None:
+        light = self.light()
+        light.mute = True
+        light.description = light.description.replace(b":SwitchPower:", b":Unheard-of:")
+        short = "Unheard-of", "--timeout", "0.5"
+        why = "no whole reply in time"
+        describe = Child(self, [*TXIGD, "describe", light.location, "--timeout", "0.5"])
+        self.assertEqual(await describe.end(), 0, describe.err)
+        self.assertIn("(cannot be read)\n", describe.out)
+        self.assertEqual(describe.err, "txigd describe: no description of Unheard-of:1 in time; try --timeout 60\n")
+        line = await self.txigd("call", light.location, "Unheard-of", "Do", "--timeout", "0.5", status=1)
+        said = f"has no description that can be read ({why}), so its actions are not known; try --timeout 60\n"
+        self.assertTrue(line.endswith(said), line)
+        line = await self.txigd("subscribe", light.location, *short, "--for", "30", status=1)
+        self.assertTrue(line.endswith(f"no events of Unheard-of:1 (failed): {why}; try --timeout 60\n"), line)
+        line = await self.txigd("subscribe", light.location, "Unheard-of", "--for", "1", status=1)
+        self.assertTrue(line.endswith("it was not subscribed to in 1 s; try a longer --for\n"), line)
+
     async def test_F06_a_refused_subscription(self) -> None:
         gateway = await self.gateway()
         gateway.set_fault("SUBSCRIBE", 412)

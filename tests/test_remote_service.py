@@ -108,6 +108,7 @@ class Web:
         self.hangs = False
         self.down = False
         self.answers: dict[str, dict[str, str]] = {}
+        self.budgets: list[tuple[str, float]] = []
 
     def request(
         self,
@@ -119,6 +120,7 @@ class Web:
         body_cap: int,
         seconds: float,
     ) -> Deferred[Reply]:
+        self.budgets.append((method, seconds))
         if self.down:
             return fail(ConnectFailed("down"))
         if method == "POST":
@@ -273,6 +275,37 @@ class DescriptionTests(MemoryCase):
         more: dict[str, Any] = {"due": "2", "action": "2", "self": "2"}
         self.successResultOf(self.service.call("Wait", {"seconds": "1"}, **more))
         self.assertEqual(self.web.arguments, {"seconds": "1", **more})
+
+    def test_F25_who_gives_a_budget_gives_it_for_the_description_too(self) -> None:
+        self.web.pages["/s.xml"] = scpd(variable("A", "ui2"), actions="<action><name>Do</name></action>")
+        self.successResultOf(self.service.call("Do", seconds=3))
+        self.service.observe_events(self.heard.append, seconds=4)
+        self.assertEqual(self.web.budgets, [("GET", 3), ("POST", 3), ("SUBSCRIBE", 4)])
+        self.web.answers["QueryStateVariable"] = {"return": "1"}
+        for budget in (
+            lambda: self.make(document(service_entry(SAMPLE, "/s"))).service("Sample").query("A", seconds=5),
+            lambda: self.make(document(service_entry(SAMPLE, "/s"))).service("Sample").description(seconds=5),
+            lambda: self.make(document(service_entry(SAMPLE, "/s"))).service("Sample").observe_events(print, seconds=5),
+        ):
+            self.web.budgets.clear()
+            budget()
+            self.assertEqual(self.web.budgets[0], ("GET", 5))
+        nothing: Any = None
+        self.assertRaises(InvalidArgument, self.service.observe_events, print, seconds=nothing)
+
+    def test_F25_Q082_why_it_could_not_be_read(self) -> None:
+        for page, why in ((None, "HTTP status 404"), (b"<scpd/>", "no state variables")):
+            self.web.pages = {} if page is None else {"/s.xml": page}
+            error = self.failureResultOf(self.service.call("Do"), ActionNotOffered).value
+            self.assertIn(f"Sample:1 has no description that can be read ({self.service.unreadable}), so", str(error))
+            self.assertIn(why, str(error))
+            self.assertIs(error.__cause__, self.service.unreadable)
+        self.web.pages = {"/s.xml": self.scpd}
+        self.successResultOf(self.service.description())
+        self.assertIsNone(self.service.unreadable)
+        nowhere = self.make(document(service_entry(SAMPLE, "/s").replace("<SCPDURL>/s.xml</SCPDURL>", "")))
+        error = self.failureResultOf(nowhere.service("Sample").call("Do"), ActionNotOffered).value
+        self.assertIn("(the device names no URL for it)", str(error))
 
     def test_a_budget_that_is_no_number_is_refused_before_anything_is_asked(self) -> None:
         nothing: Any = None

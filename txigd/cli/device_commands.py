@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from txigd.cli.device_tree import clean, description_data, description_lines, table_data, table_lines
-from txigd.cli.next_steps import after
+from txigd.cli.next_steps import MORE_TIME, after
 from txigd.cli.report import Report
-from txigd.errors import ActionNotOffered, BadURL, DescriptionError, ExchangeError, InvalidArgument
+from txigd.errors import ActionNotOffered, BadURL, DescriptionError, ExchangeError, ExchangeTimeout, InvalidArgument
 from txigd.igd.tables import known_table
-from txigd.limits import DESCRIPTION_OCTETS, SCPD_OCTETS
+from txigd.limits import DESCRIPTION_OCTETS, HTTP_TOTAL_SECONDS, SCPD_OCTETS
 from txigd.upnp import url, xml
 from txigd.upnp.control_point import ControlPoint
 from txigd.upnp.description import device as device_description
@@ -38,10 +38,17 @@ async def describe(reactor: Any, options: argparse.Namespace, report: Report) ->
     async with _point(reactor) as point:
         found = await point.device(location(options.url), seconds=options.timeout)
         tables: _Tables = {}
+        late: list[str] = []
         for remote in found.services:
-            table = await remote.description()
+            # where one was late, most likely all others are
+            seconds = min(options.timeout, HTTP_TOTAL_SECONDS) if late else options.timeout
+            table = await remote.description(seconds=seconds)
             tables[remote.service] = (table, _source(remote.described is True, table))
+            if isinstance(remote.unreadable, ExchangeTimeout):
+                late.append(remote.name)
         _show(found.description, tables, report)
+        if late:
+            report.warn(f"no description of {', '.join(late)} in time; {MORE_TIME}")
     return 0
 
 
@@ -115,7 +122,7 @@ async def call(reactor: Any, options: argparse.Namespace, report: Report) -> int
         service = chosen(device, options.service, report)
         try:
             told, types = await _told(service, options)
-        except ExchangeError as error:
+        except (ExchangeError, ActionNotOffered) as error:
             return report.failed(after(error, url=options.url, described=True))
     shown = "\n".join(clean(f"{name}={word(value, types[name])}") for name, value in told.items())
     data = {name: jsonable(value, types[name]) for name, value in told.items()}
@@ -127,7 +134,7 @@ async def _told(service: RemoteService, options: argparse.Namespace) -> tuple[Ma
     """The out-arguments, and the data types of all that there may be."""
     if options.action.lower() == "querystatevariable":
         return await _query(service, options)
-    signature = await _signature(service, options.action)
+    signature = await _signature(service, options.action, options.timeout)
     told = await service.call(signature.name, _values(signature, options.arguments), seconds=options.timeout)
     return told, {one.name: one.data_type for one in signature.outputs}
 
@@ -150,9 +157,9 @@ async def _query(service: RemoteService, options: argparse.Namespace) -> tuple[d
     return {given[0]: value}, {given[0]: type_of(service, given[0])}
 
 
-async def _signature(service: RemoteService, name: str) -> Signature:
-    if await service.description() is None:
-        raise ActionNotOffered(f"{service.name} has no description that can be read, so its actions are not known")
+async def _signature(service: RemoteService, name: str, seconds: float) -> Signature:
+    if await service.description(seconds=seconds) is None:
+        raise service.unknown() from service.unreadable
     found = next((one for key, one in service.actions.items() if key.lower() == name.lower()), None)
     if found is None:
         there = ", ".join(service.actions) or "none"

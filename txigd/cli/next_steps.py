@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from txigd.errors import (
     ActionError,
+    ActionNotOffered,
     AddressingError,
     ConnectFailed,
     DescriptionError,
@@ -15,6 +16,7 @@ from txigd.errors import (
     TxigdError,
 )
 
+MORE_TIME = "try --timeout 60"
 DISCOVER = "'txigd discover' shows which gateways answer"
 _DEVICE = "are address and port right, and is it switched on? 'txigd discover' shows the URLs of gateways"
 _OTHER = "is this the URL of a device description? 'txigd discover' shows those of gateways"
@@ -25,14 +27,14 @@ _AFTER: tuple[tuple[type[TxigdError], str], ...] = (  # the first that fits
 )
 _AFTER_DEVICE: tuple[tuple[type[TxigdError], str], ...] = (
     (ConnectFailed, _DEVICE),
-    (ExchangeTimeout, "try --timeout 60"),
+    (ExchangeTimeout, MORE_TIME),
     (ExchangeError, _OTHER),
     (DescriptionError, _OTHER),
     (ActionError, "'txigd describe URL' shows what each action takes"),
 )
 _AFTER_CALL: tuple[tuple[type[TxigdError], str], ...] = (
     (ConnectFailed, "'txigd describe URL' shows where it says that it listens"),
-    (ExchangeTimeout, "try --timeout 60"),
+    (ExchangeTimeout, MORE_TIME),
 )
 
 
@@ -44,7 +46,8 @@ def after(error: TxigdError, *, url: str | None = None, described: bool = False)
     """
     text = str(error).rstrip(".")
     table = _AFTER if url is None else _AFTER_CALL if described else _AFTER_DEVICE
-    step = next((words for kind, words in table if isinstance(error, kind)), "")
+    cause = error.__cause__ if isinstance(error, ActionNotOffered) else error  # a description that was not to be had
+    step = next((words for kind, words in table if isinstance(cause, kind)), "")
     if url is not None and isinstance(error, (ExchangeError, DescriptionError)):
         text = f"{url}: {text}"
     return f"{text}; {step}" if step else text

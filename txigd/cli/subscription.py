@@ -13,9 +13,10 @@ from zope.interface import implementer
 
 from txigd.cli.device_commands import chosen, jsonable, location, type_of, word
 from txigd.cli.device_tree import clean
+from txigd.cli.next_steps import MORE_TIME
 from txigd.cli.report import Report
 from txigd.cli.session import interrupted
-from txigd.errors import NoService
+from txigd.errors import ExchangeTimeout, NoService
 from txigd.igd.tables import known_table
 from txigd.interfaces import IDeviceObserver
 from txigd.limits import DEVICE_GRACE_SECONDS, EVENTS_VERIFY_SECONDS
@@ -41,12 +42,15 @@ async def subscribe(reactor: Any, options: argparse.Namespace, report: Report) -
         point.observe_devices(vigil)
         vigil.watch(device)
         point.follow(device)
+        began = reactor.seconds()
         waiting = Deferred.fromCoroutine(interrupted(reactor, options.seconds))
         vigil.over.addCallback(lambda _: waiting.cancel())
         try:
             await waiting
         finally:
             vigil.stop()
+        if options.seconds is not None and reactor.seconds() - began >= options.seconds:
+            vigil.time_is_up()
     return 1 if vigil.over.called else 0
 
 
@@ -70,6 +74,7 @@ class _Vigil:
         self._fresh = False
         self._ended = False
         self._reason = ""
+        self._late = False
         self._calls: dict[str, IDelayedCall] = {}
 
     def watch(self, device: RemoteDevice) -> None:
@@ -79,7 +84,7 @@ class _Vigil:
         """
         service = device.service(self._options.service)
         self._device, self._service = device, service
-        service.observe_events(self._print, on_missed=self._missed, on_state=self._state)
+        service.observe_events(self._print, on_missed=self._missed, on_state=self._state, seconds=self._options.timeout)
         self._state(service.eventing)
         self._verify_later()
 
@@ -90,6 +95,15 @@ class _Vigil:
             if call.active():
                 call.cancel()
         self._calls.clear()
+
+    def time_is_up(self) -> None:
+        """All the time that the user gave is over: was there anything to hear?"""
+        if not self._had_events and not self.over.called:
+            name = self._options.service if self._service is None else self._service.name
+            self._say(
+                f"no events of {name}: it was not subscribed to in {self._options.seconds:g} s; try a longer --for"
+            )
+            self.over.callback(None)
 
     # -- is it there? --------------------------------------------------------------------------------------------------
     def _verify_later(self) -> None:
@@ -120,7 +134,8 @@ class _Vigil:
     def _silent(self, state: str) -> None:
         why = self._why()
         if not self._had_events and self._service is not None:
-            self._end(f"no events of {self._service.name} ({state}): {why}; 'txigd describe' shows what there is")
+            step = MORE_TIME if self._late else "'txigd describe' shows what there is"
+            self._end(f"no events of {self._service.name} ({state}): {why}; {step}")
         elif not self._missing:
             self._missing = True
             self._say(f"{self._options.url}: {why}; waiting {DEVICE_GRACE_SECONDS:g} s for it to come back")
@@ -150,6 +165,7 @@ class _Vigil:
 
     def _why(self) -> str:
         problems = self._service.problems[-1:] if self._service is not None else ()
+        self._late = "".join(problems).startswith(f"{ExchangeTimeout.__name__}: ")
         self._reason = _KIND.sub("", "".join(problems)).rstrip(".") or self._reason or "it is gone"
         return self._reason
 

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from txigd.errors import ConnectFailed, InvalidArgument, NoService
 from txigd.interfaces import IExchange
-from txigd.limits import LOCATIONS_PER_DEVICE
+from txigd.limits import HTTP_TOTAL_SECONDS, LOCATIONS_PER_DEVICE
 from txigd.upnp.control.action import ServiceProxy
 from txigd.upnp.control.caller import Caller
 from txigd.upnp.description.device import Description, Service, labels
@@ -179,8 +179,9 @@ class RemoteDevice:
         on_read: Callable[[str], object],
         *,
         variables: Iterable[str] = (),
+        seconds: float = HTTP_TOTAL_SECONDS,
     ) -> Subscriber:
-        """An event subscription to ``service``, not started yet."""
+        """An event subscription to ``service``, not started yet; each request may take so many seconds."""
         return Subscriber(
             self.clock,
             self.exchange,
@@ -190,6 +191,7 @@ class RemoteDevice:
             on_state,
             on_read=on_read,
             variables=variables,
+            seconds=seconds,
             address_towards=lambda host: self.local_address,
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.python.failure import Failure
 
 from txigd.errors import ActionNotOffered
@@ -18,7 +18,7 @@ from txigd.limits import HTTP_TOTAL_SECONDS
 from txigd.upnp.control.action import Capability, ServiceProxy
 from txigd.upnp.control.arguments import collected, seconds_of
 from txigd.upnp.description.device import Service
-from txigd.upnp.description.fetch import fetch_service
+from txigd.upnp.description.fetch import read_service
 from txigd.upnp.description.service import ServiceDescription, StateVariable
 from txigd.upnp.description.signature import Signature, signatures
 from txigd.upnp.service_events import Event, ServiceEvents
@@ -46,6 +46,7 @@ class RemoteService:
 
     :ivar device: the device that it was described by.
     :ivar service: its entry in the device description: type, id, URLs.
+    :ivar unreadable: why its description could not be read when it was last asked for; None where it could.
     :ivar proxy: calls its actions by the table of the standard, by its description only where there is none, and
         without waiting for that.
     """
@@ -56,6 +57,7 @@ class RemoteService:
         self._table = device.tables(service.service_type, None)
         self.proxy = ServiceProxy(service, self._table, device.caller, own=self._own_description)
         self._own: ServiceDescription | None = None
+        self.unreadable: BaseException | None = None
         self._fetching: Deferred[Any] | None = None
         self._fetched = False
         self._waiting: Waiting[ServiceDescription | None] = Waiting(self._one_left)
@@ -107,24 +109,25 @@ class RemoteService:
         return (*self.service.problems, *own, *self._events.problems)
 
     # -- description ---------------------------------------------------------------------------------------------------
-    def description(self) -> Deferred[ServiceDescription | None]:
+    def description(self, *, seconds: float = HTTP_TOTAL_SECONDS) -> Deferred[ServiceDescription | None]:
         """Actions and variables, its own description read.
 
+        :param seconds: budget of reading it, where that is not under way already.
         :return: a fresh Deferred, cancellable; fires with None where the service has no description that can be read
-            and is of no standard that is known. Never fails otherwise.
+            and is of no standard that is known: :attr:`unreadable` says why. Never fails otherwise.
         """
         if self._fetched and (self._own is not None or self.table is not None):
             return succeed(self.table)
         found = self._waiting.add()
         if self._fetching is None:
-            self._fetching = fetching = fetch_service(self.device.exchange, self.service)
+            self._fetching = fetching = read_service(self.device.exchange, self.service, seconds=seconds)
             fetching.addBoth(self._read)
         return found
 
-    def known(self) -> Deferred[ServiceDescription | None]:
+    def known(self, *, seconds: float = HTTP_TOTAL_SECONDS) -> Deferred[ServiceDescription | None]:
         """As :meth:`description`, without asking the device where the standard's table is known."""
         if self.table is None:
-            return self.description()
+            return self.description(seconds=seconds)
         return succeed(self.table)
 
     def _one_left(self) -> None:
@@ -133,14 +136,15 @@ class RemoteService:
             self._fetching = None
             fetching.cancel()
 
-    def _read(self, result: ServiceDescription | Failure | None) -> None:
-        if isinstance(result, Failure):  # cancelled: nobody waits any more
+    def _read(self, result: ServiceDescription | Failure) -> None:
+        if isinstance(result, Failure) and result.check(CancelledError):  # nobody waits any more
             return
         self._fetching = None
-        self._own, self._fetched = result, True
+        own, self.unreadable = (None, result.value) if isinstance(result, Failure) else (result, None)
+        self._own, self._fetched = own, True
         standard = self.device.tables(self.service.service_type, None)
-        self._table = table = self.device.tables(self.service.service_type, result)
-        working = table if standard is None else standard.with_more(result)
+        self._table = table = self.device.tables(self.service.service_type, own)
+        working = table if standard is None else standard.with_more(own)
         if working is not None:
             self.proxy.describe(working)
         self._waiting.fire(table)
@@ -164,7 +168,8 @@ class RemoteService:
         :param arguments: in-arguments by name in any case, as Python values of their types, see
             :mod:`txigd.upnp.description.datatypes`. They may be given by keyword as well, in ``named``, but for one
             that is called ``seconds``: ``call("Wait", {"seconds": 3})``.
-        :param seconds: budget of the call, from its turn: one call at a time goes to a device.
+        :param seconds: budget of the call, from its turn: one call at a time goes to a device. As much again goes into
+            reading the description, where that was not done before.
         :return: a cancellable Deferred of the out-arguments by name. It fails with
             :class:`~txigd.errors.InvalidArgument` (names, type, range or list; ``seconds`` too), with
             :class:`~txigd.errors.ActionNotOffered`, with :class:`~txigd.errors.ActionError` for what the device
@@ -176,9 +181,14 @@ class RemoteService:
         self, action: str, seconds: float, arguments: Mapping[str, object] | None, named: Mapping[str, object]
     ) -> dict[str, Any]:
         seconds = seconds_of("seconds", seconds)
-        if await self.description() is None:
-            raise ActionNotOffered(f"{self.name} has no description that can be read, so its actions are not known")
+        if await self.description(seconds=seconds) is None:
+            raise self.unknown() from self.unreadable
         return await self.proxy.call_by(self.table, action, collected(arguments, named, action), seconds=seconds)
+
+    def unknown(self) -> ActionNotOffered:
+        """The error of one who calls an action where nothing is known of any."""
+        why = "" if self.unreadable is None else f" ({str(self.unreadable).rstrip('.')})"
+        return ActionNotOffered(f"{self.name} has no description that can be read{why}, so its actions are not known")
 
     def query(self, variable: str, *, seconds: float = HTTP_TOTAL_SECONDS) -> Deferred[Any]:
         """Ask for one state variable (QueryStateVariable, deprecated since 2003; few devices answer).
@@ -191,7 +201,7 @@ class RemoteService:
 
     async def _query(self, variable: str, seconds: float) -> Any:
         seconds = seconds_of("seconds", seconds)
-        await self.description()
+        await self.description(seconds=seconds)
         spelled = next((name for name in self.variables if name.lower() == variable.lower()), variable)
         return await self.proxy.query(spelled, seconds=seconds, table=self.table)
 
@@ -220,12 +230,19 @@ class RemoteService:
         *,
         on_missed: Callable[[str], object] | None = None,
         on_state: Callable[[str], object] | None = None,
+        seconds: float = HTTP_TOTAL_SECONDS,
     ) -> Callable[[], None]:
         """As :meth:`observe`, but for all variables: ``callback`` gets each :class:`Event` whole.
 
         :param on_state: called when :attr:`eventing` changes.
+        :param seconds: budget of each request for events, and of reading the description; of the first observer.
         """
-        return self._events.observe(callback, on_missed=on_missed or _unheard, on_state=on_state or _unheard)
+        return self._events.observe(
+            callback,
+            on_missed=on_missed or _unheard,
+            on_state=on_state or _unheard,
+            seconds=seconds_of("seconds", seconds),
+        )
 
     def verify_events(self) -> None:
         """Ask the device whether it still knows the subscription, by renewing it now.
@@ -239,14 +256,14 @@ class RemoteService:
     def described_again(self, service: Service) -> None:
         """The device restarted or moved: nothing that was learned holds, observers stay."""
         self.service = service
-        self._fetched, self._own = False, None
+        self._fetched, self._own, self.unreadable = False, None, None
         fetching, self._fetching = self._fetching, None
         self._table = self.device.tables(service.service_type, None)
         self.proxy.renew(service, self._table, self.device.caller)
         if fetching is not None:
             fetching.cancel()
             if self._waiting:
-                self._fetching = again = fetch_service(self.device.exchange, service)
+                self._fetching = again = read_service(self.device.exchange, service)
                 again.addBoth(self._read)
         self._events.doubt()
 

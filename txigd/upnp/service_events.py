@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from txigd import log
 from txigd.errors import InvalidArgument, Stopped
-from txigd.limits import OBSERVERS, SCPD_VARIABLES
+from txigd.limits import HTTP_TOTAL_SECONDS, OBSERVERS, SCPD_VARIABLES
 from txigd.upnp.description import datatypes
 from txigd.upnp.description.service import StateVariable
 from txigd.upnp.eventing.multicast_event import MulticastEvent
@@ -73,6 +73,7 @@ class ServiceEvents:
         self._heard_at: object = None
         self._doubted = False
         self._lost = False
+        self._seconds = HTTP_TOTAL_SECONDS
         self.state = "idle"
 
     # -- for everybody -------------------------------------------------------------------------------------------------
@@ -83,11 +84,13 @@ class ServiceEvents:
         variable: str | None = None,
         on_missed: Callable[[str], object] = lambda reason: None,
         on_state: Callable[[str], object] = lambda state: None,
+        seconds: float = HTTP_TOTAL_SECONDS,
     ) -> Callable[[], None]:
         """Call ``callback`` for each event, or with each value of one variable, until the returned function is called.
 
         :param on_missed: called with a reason when events were lost: what counts must be read by action.
         :param on_state: called with each new :attr:`state`.
+        :param seconds: budget of each request; that of the first observer counts.
         :raises Stopped: where the device or the service is gone.
         :raises InvalidArgument: for too many observers.
         """
@@ -98,6 +101,7 @@ class ServiceEvents:
         observer = _Observer(callback, None if variable is None else variable.lower(), on_missed, on_state)
         self._observers[observer] = None
         if len(self._observers) == 1:
+            self._seconds = seconds
             self._begin()
         elif self._last:  # the first event was told before: who comes late hears it all the same
             self._new.append(observer)
@@ -183,7 +187,8 @@ class ServiceEvents:
         The standard's table will do, but where nothing can be subscribed to: then only the service's own tells of
         multicast.
         """
-        await (self._service.description() if self._service.service.event_url is None else self._service.known())
+        nowhere = self._service.service.event_url is None
+        await (self._service.description if nowhere else self._service.known)(seconds=self._seconds)
         variables = self._variables
         if any(variable.multicast for variable in variables.values()):
             self._unhear = self._service.device.hear_multicast(self._service.service, self._multicast)
@@ -191,13 +196,18 @@ class ServiceEvents:
                 self._show("multicast")
                 return
         self._subscriber = subscriber = self._service.device.subscriber(
-            self._service.service, self._delivered, self._show, self._missed, variables=variables
+            self._service.service,
+            self._delivered,
+            self._show,
+            self._missed,
+            variables=variables,
+            seconds=self._seconds,
         )
         subscriber.start()
         self._show(subscriber.state)
 
     async def _reopen(self, subscriber: Subscriber) -> None:
-        await self._service.known()
+        await self._service.known(seconds=self._seconds)
         subscriber.reboot()
 
     def _wants_unicast(self) -> bool:

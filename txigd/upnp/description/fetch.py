@@ -49,6 +49,16 @@ def fetch_service(
     return Deferred.fromCoroutine(_service(exchange, described, seconds))
 
 
+def read_service(
+    exchange: IExchange, described: Service, *, seconds: float = HTTP_TOTAL_SECONDS
+) -> Deferred[ServiceDescription]:
+    """As :func:`fetch_service`, for who wants to know what was wrong.
+
+    :return: errbacks with :class:`~txigd.errors.ExchangeError` or :class:`~txigd.errors.DescriptionError`.
+    """
+    return Deferred.fromCoroutine(_read(exchange, described, seconds))
+
+
 async def _description(exchange: IExchange, location: DeviceURL, seconds: float) -> Description:
     body = await _get(exchange, location, DESCRIPTION_OCTETS, seconds)
     description = device.parse(body, location)
@@ -68,8 +78,15 @@ async def _description(exchange: IExchange, location: DeviceURL, seconds: float)
 
 
 async def _service(exchange: IExchange, described: Service, seconds: float) -> ServiceDescription | None:
-    if described.scpd_url is None:
+    try:
+        return await _read(exchange, described, seconds)
+    except (ExchangeError, DescriptionError):
         return None
+
+
+async def _read(exchange: IExchange, described: Service, seconds: float) -> ServiceDescription:
+    if described.scpd_url is None:
+        raise DescriptionError("the device names no URL for it")
     try:
         return service.parse(await _get_somewhere(exchange, described.scpd_url, described.directory, seconds))
     except (ExchangeError, DescriptionError) as error:
@@ -78,7 +95,7 @@ async def _service(exchange: IExchange, described: Service, seconds: float) -> S
             service_type=described.service_type,
             why=str(error),
         )
-        return None
+        raise
 
 
 async def _get_somewhere(exchange: IExchange, address: DeviceURL, directory: str, seconds: float) -> bytes:

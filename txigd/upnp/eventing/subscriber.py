@@ -70,6 +70,7 @@ class Subscriber:
         (F04, F07, Q158); at most once a second.
     :param variables: the names that the service description gives, for their spelling (Q176).
     :param peers: further addresses from which the device may call (Q192).
+    :param seconds: budget of each SUBSCRIBE.
     :param address_towards: our own address on the way to a host, see :func:`txigd.upnp.addressing.address_towards`.
     :param chance: a random number in [0, 1), for the renewal's jitter.
     :ivar counters: what was sent and what went wrong, by name.
@@ -88,6 +89,7 @@ class Subscriber:
         on_read: Callable[[str], object] = lambda reason: None,
         variables: Iterable[str] = (),
         peers: Iterable[IPAddress] = (),
+        seconds: float = HTTP_TOTAL_SECONDS,
         address_towards: Callable[[IPAddress], IPAddress] = addressing.address_towards,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -102,6 +104,7 @@ class Subscriber:
         self._on_read = on_read
         self._variables = tuple(variables)
         self._peers = tuple(peers)
+        self._seconds = seconds
         self._address_towards = address_towards
         self._chance = chance
         self._memory = Memory()
@@ -228,7 +231,7 @@ class Subscriber:
     def _send(self, epoch: int, headers: list[tuple[str, str]], renewing: str) -> None:
         self.counters["renew" if renewing else "subscribe"] += 1
         answer: Deferred[Reply] = self._exchange.request(
-            "SUBSCRIBE", self._service.event_url, headers, body_cap=SOAP_OCTETS, seconds=HTTP_TOTAL_SECONDS
+            "SUBSCRIBE", self._service.event_url, headers, body_cap=SOAP_OCTETS, seconds=self._seconds
         )
         self._in_flight = answer
         answer.addCallback(lambda reply: Granted(epoch, read_grant(reply, renewing=renewing)))
