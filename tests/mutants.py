@@ -141,6 +141,12 @@ MUTATIONS: Final = (
         "        elif False:\n",
     ),
     Mutation(
+        "two of our own mappings take one external port from each other",
+        "igd/claims.py",
+        "        if not others:\n",
+        "        if True:\n",
+    ),
+    Mutation(
         "a pinhole is on record only after it was opened",
         "igd/pinhole_books.py",
         "    books.journal.will_open(udn, _entry(books, wanted, 0, client))\n",

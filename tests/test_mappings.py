@@ -58,8 +58,8 @@ class MappingsTestCase(SynchronousTestCase):
     def make(self) -> Mappings:
         return Mappings(self.clock, HOST, random=Random(1))
 
-    def connect(self, router: MemoryGateway, local=US) -> Connection:
-        return Connection(self.lan.proxy(router, "WANIPConnection"), local)
+    def connect(self, router: MemoryGateway, local=US, udn: str = "") -> Connection:
+        return Connection(self.lan.proxy(router, "WANIPConnection"), local, udn=udn)
 
     def state(self, held: HeldMapping) -> MappingState:
         self.clock.advance(0)
@@ -404,7 +404,7 @@ class KeepTests(MappingsTestCase):
         self.router.faults["*"] = "hang"
         self.mappings.recheck()
         self.mappings.part("another gateway took over")
-        self.mappings.attach(self.connect(other))
+        self.mappings.attach(self.connect(other, udn="uuid:other"))
         self.assertEqual(self.ports(other), [(8080, str(US))])
         self.clock.advance(FAREWELL_SECONDS)
         self.assertEqual(self.lan.open, set())

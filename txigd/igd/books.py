@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 
 from txigd import log
 from txigd.errors import ActionError, TxigdError
+from txigd.igd.claims import Claims
 from txigd.igd.connection import Connection
 from txigd.igd.journal import Journal
 from txigd.igd.journal_entry import JournalEntry, Slot, slot_of
@@ -30,12 +31,14 @@ class Books:
     :param now: this host's boot clock, which does not depend on the wall clock (F19).
     :ivar kept: whether the journal outlives this process.
     :ivar now: the same clock.
+    :ivar claims: which of our mappings has which external port.
     """
 
     def __init__(self, journal: Journal | None = None, now: Callable[[], float] = boot_time) -> None:
         self.kept = journal is not None
         self.journal = Journal() if journal is None else journal
         self.now = now
+        self.claims = Claims()
 
     def adding(self, udn: str, entry: JournalEntry, lease_seconds: int) -> None:
         """Write ahead: AddPortMapping for this entry is about to be sent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from random import Random
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -24,18 +25,21 @@ from txigd.igd.lease_facts import (
     Delete,
     Fact,
     Found,
+    GiveUp,
     MappingState,
     MappingStatus,
     Read,
     Reserve,
     Reserved,
     Seek,
+    Taken,
 )
 from txigd.igd.looks import Turn
 from txigd.igd.mapping import PortMapping, tag
 from txigd.limits import JOURNAL_SLACK_SECONDS, PORT_RANGE
 
 _log = log.logger("txigd.mappings")
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -88,6 +92,22 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             self._lease.line_came_up(self._clock.seconds())
             self._wake()
 
+    def vacate(self, wanted_by: str) -> None:
+        """Another mapping of ours can use no other external port: leave it, and find another one."""
+        if self._lease is not None:
+            self._lease.vacate(wanted_by)
+            self._wake()
+
+    def part(self, reason: str) -> Deferred[None]:
+        """As for everything held; the external port is free for others of ours when the farewell is over."""
+        lease = self._lease
+
+        def over(result: _T) -> _T:
+            self._books.claims.give_up(lease)
+            return result
+
+        return super().part(reason).addBoth(over)
+
     @property
     def runs_out(self) -> bool:
         """Whether its entry has a lease."""
@@ -114,7 +134,7 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
         assert client is not None
         kept = self._books.journal.port_for(self.wanted)
         at = self._at = _At(place)
-        return Lease(
+        lease = Lease(
             self.wanted,
             client=client,
             host_id=self._host_id,
@@ -128,6 +148,9 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             former=lambda port: self._former(at.place, client, port),
             on_record=lambda entry: self._books.made(at.place.udn, entry, self._host_id),
         )
+        if self._lease is not None:
+            self._books.claims.inherit(lease, self._lease)
+        return lease
 
     def _stays(self, place: Connection) -> None:
         if self._at is not None:
@@ -148,8 +171,16 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             return await place.seek_entry(self.wanted, client=lease.client, description=description)
         if isinstance(command, Reserve):
             return await self._reserve(place, lease, command, description)
+        if isinstance(command, GiveUp):
+            self._books.claims.give_up(lease)
+            return Taken(command.to)
         assert isinstance(command, (Add, Delete, Read))
         entry = JournalEntry.of(self.wanted, command.port, client=lease.client, description=description)
+        taken = self._books.claims.ask(lease, self, place.udn, entry.slot)
+        if taken is not None:
+            return taken
+        if isinstance(command, Delete) and lease.leaving and self._books.claims.shared(lease):
+            return Taken(str(self.wanted))  # the last one deletes
         due = lease.due_by(self._clock.seconds())
         fact: Fact
         asked = 0
@@ -172,6 +203,7 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
     async def _reserve(self, place: Connection, lease: Lease, command: Reserve, description: str) -> Fact:
         """Where the entry will stand nobody knows before the answer, so it is on record from then on."""
         seconds = command.lease_seconds
+        self._books.claims.give_up(lease)
         fact = await place.reserve_entry(
             self.wanted, command.port, client=lease.client, description=description, lease_seconds=seconds
         )
@@ -179,6 +211,10 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             entry = JournalEntry.of(self.wanted, fact.port, client=lease.client, description=description)
             self._books.adding(place.udn, entry, seconds)
             self._books.learned(place.udn, entry, Added(), seconds)
+            taken = self._books.claims.ask(lease, self, place.udn, entry.slot)
+            if taken is not None:
+                self._books.claims.intruded(place.udn, entry.slot)
+                return taken
         return fact
 
     def _left_there(self) -> None:
@@ -187,6 +223,10 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
         for record in self._books.journal.entries(self._place.udn):
             if record.external_port == self.external_port and record.protocol == self.wanted.protocol:
                 self._books.journal.deleted(self._place.udn, record.slot)
+
+    def _finish(self) -> None:
+        self._books.claims.give_up(self._lease)
+        super()._finish()
 
     def _released(self) -> MappingStatus:
         return MappingStatus(MappingState.RELEASED, self.status.external_port)

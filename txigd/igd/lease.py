@@ -22,6 +22,7 @@ from txigd.igd.lease_facts import (
     Fact,
     Failed,
     Found,
+    GiveUp,
     MappingState,
     MappingStatus,
     Missing,
@@ -30,6 +31,7 @@ from txigd.igd.lease_facts import (
     Reserved,
     Rest,
     Seek,
+    Taken,
     Unreadable,
 )
 from txigd.igd.lease_farewell import Farewell, Step
@@ -44,6 +46,10 @@ class Lease(Standing):
     # -- what the driver asks -------------------------------------------------------------------------------------
     def next(self, now: float) -> Command:
         """The command to carry out now; its outcome comes back through :meth:`learn`."""
+        if self._room_for and self._phase not in (Phase.LEAVE, Phase.GIVE_UP):
+            if not self._take_leave():
+                self._phase = Phase.GIVE_UP
+            self._say(MappingState.ADDING, f"external port {self._port} is left to {self._room_for}")
         if self._phase is Phase.REST and now >= self._next_at:
             self._phase = self._first
             if self.status.state in WORKING and not (self._readable or self._unsure):
@@ -63,6 +69,8 @@ class Lease(Standing):
             return Reserve(self.wanted.wanted_port, self._term.ask_seconds)
         if self._phase is Phase.SEEK:
             return Seek()
+        if self._phase is Phase.GIVE_UP:
+            return GiveUp(self._room_for)
         return Delete(self._port) if self._phase is Phase.CLEAR else Done()
 
     def due_by(self, now: float) -> float | None:
@@ -77,7 +85,7 @@ class Lease(Standing):
         """Take the outcome of the last command; what does not fit the phase is ignored."""
         if self._farewell is not None:
             if self._farewell.learn(fact, now):
-                self._finish()
+                self._left()
             return
         step = _STEPS.get((self._phase, type(fact)))
         if step is not None:
@@ -126,16 +134,29 @@ class Lease(Standing):
 
     def release(self) -> None:
         """The mapping is no longer wanted: delete what is still ours, then be done."""
-        if self._phase in (Phase.LEAVE, Phase.DONE):
-            return
+        self._room_for = ""
+        if self._phase not in (Phase.LEAVE, Phase.DONE) and not self._take_leave():
+            self._finish()
+
+    def vacate(self, wanted_by: str) -> None:
+        """Another mapping of ours can use no other port: make room for it, then find another one."""
+        if not self.leaving:
+            self._room_for = wanted_by
+
+    @property
+    def leaving(self) -> bool:
+        """Whether what is at its port is taken off it: it is released, or makes room."""
+        return bool(self._room_for) or self._phase in (Phase.LEAVE, Phase.DONE)
+
+    def _take_leave(self) -> bool:
+        """Begin to delete what is still ours; False where there is nothing."""
         if self._others.astray:
             begin = Step.SEEK
         elif self._unsure or self._made or self._seen_ours or self.status.state in WORKING:
             # what was read a while ago may be somebody else's by now; where nothing can be read, our own word counts
             begin = Step.CHECK if self._readable or self._unsure else Step.DELETE
         else:
-            self._finish()
-            return
+            return False
         self._phase = Phase.LEAVE
         self._farewell = Farewell(
             begin,
@@ -145,6 +166,14 @@ class Lease(Standing):
             runs_out=self._term.runs_out,
             ours=self.owns,
         )
+        return True
+
+    def _left(self) -> None:
+        """The farewell is over."""
+        if not self._room_for:
+            self._finish()
+            return
+        self._phase, self._farewell = Phase.GIVE_UP, None
 
     @property
     def _first(self) -> Phase:
@@ -264,6 +293,14 @@ class Lease(Standing):
         self._others.pick_ourselves()
         self._trouble(fact.text, now)
 
+    def _not_to_be_had(self, fact: Taken, now: float) -> None:
+        self._others.pick_ourselves()  # the gateway does not know whose that port is
+        self._pick()
+
+    def _gave_up(self, fact: Taken, now: float) -> None:
+        self._room_for = ""
+        self._taken(fact, now)
+
     def _sought(self, fact: Found, now: float) -> None:
         self._others.astray = False
         self._port = fact.entry.external_port
@@ -340,6 +377,12 @@ _STEPS: dict[tuple[Phase, type], Callable[[Lease, Any, float], None]] = {
     (Phase.CONFIRM, Missing): Lease._not_there,
     (Phase.CONFIRM, Unreadable): Lease._confirm_unreadable,
     (Phase.CONFIRM, Failed): Lease._read_failed,
+    (Phase.CHECK, Taken): Lease._taken,
+    (Phase.ADD, Taken): Lease._taken,
+    (Phase.CONFIRM, Taken): Lease._taken,
+    (Phase.CLEAR, Taken): Lease._taken,
+    (Phase.RESERVE, Taken): Lease._not_to_be_had,
+    (Phase.GIVE_UP, Taken): Lease._gave_up,
     (Phase.CLEAR, Deleted): Lease._clear_done,
     (Phase.CLEAR, Denied): Lease._clear_denied,
     (Phase.CLEAR, Failed): Lease._clear_failed,

@@ -19,7 +19,7 @@ class MappingState(enum.Enum):
     UNVERIFIED = "unverified"
     """The gateway accepted it, but offers no way to read it back, or does not show it."""
     CONFLICT = "conflict"
-    """The external port belongs to somebody else."""
+    """The external port belongs to somebody else, or to another mapping that is held."""
     REFUSED = "refused"
     LOST = "lost"
     """Was active, vanished, is being added again; or the gateway does not answer."""
@@ -103,7 +103,19 @@ class Deleted:
     gone: bool = True
 
 
-Fact = Found | Missing | Unreadable | Added | Reserved | Denied | Failed | Deleted
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Not asked for: another mapping of ours has this external port, see :mod:`txigd.igd.claims`.
+
+    :ivar by: which one.
+    :ivar ends: whether it is about to leave it.
+    """
+
+    by: str
+    ends: bool = False
+
+
+Fact = Found | Missing | Unreadable | Added | Reserved | Denied | Failed | Deleted | Taken
 
 
 # -- commands ------------------------------------------------------------------------------------------------------
@@ -143,6 +155,13 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Let another mapping of ours have the external port; nothing of this one is there any more."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rest:
     """Nothing to do before this time."""
 
@@ -154,4 +173,4 @@ class Done:
     """The mapping is released and gone."""
 
 
-Command = Read | Add | Reserve | Seek | Delete | Rest | Done
+Command = Read | Add | Reserve | Seek | Delete | GiveUp | Rest | Done

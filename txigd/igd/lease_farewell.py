@@ -21,6 +21,7 @@ from txigd.igd.lease_facts import (
     Read,
     Rest,
     Seek,
+    Taken,
     Unreadable,
 )
 from txigd.igd.mapping import PortMappingEntry
@@ -41,7 +42,7 @@ class Farewell:
 
     A call that fails may be answered a moment later, so it is tried READ_TRIES times. What cannot be read then stays:
     it may be a neighbour's by now. Only where a gateway shows no entries at all our word counts; where it showed them
-    before, for a permanent one only: the others run out by themselves.
+    before, for a permanent one only: the others run out by themselves. What another mapping of ours has stays.
 
     :param port: the external port.
     :param made: whether we made an entry there, as far as we know.
@@ -105,10 +106,10 @@ class Farewell:
         return Step.DELETE if unseen and self._our_word_counts else Step.DONE
 
 
-_READ = (Found, Missing, Unreadable, Failed)
+_READ = (Found, Missing, Unreadable, Failed, Taken)
 _ANSWERS: dict[Step, tuple[type, ...]] = {
     Step.SEEK: _READ,
     Step.CHECK: _READ,
-    Step.DELETE: (Deleted, Denied, Failed),
+    Step.DELETE: (Deleted, Denied, Failed, Taken),
     Step.DONE: (),
 }

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from txigd.igd.allowance import Allowance
-from txigd.igd.lease_facts import WORKING, MappingState, MappingStatus
+from txigd.igd.lease_facts import WORKING, MappingState, MappingStatus, Taken
 from txigd.igd.lease_farewell import Farewell
 from txigd.igd.lease_term import Term
 from txigd.igd.looks import Turn
@@ -32,7 +32,8 @@ class Phase(enum.Enum):
     CLEAR = "delete our own entry, then add"
     RESERVE = "have the gateway pick a port (F36)"
     SEEK = "look in the whole table for an entry whose port we were not told"
-    LEAVE = "released: delete what is ours"
+    LEAVE = "released, or to make room: delete what is ours"
+    GIVE_UP = "nothing of ours is there any more: another mapping may have the port"
     DONE = "released and gone"
 
 
@@ -84,6 +85,7 @@ class Standing:
         self._phase = Phase.CHECK
         self._next_at = 0.0
         self._farewell: Farewell | None = None
+        self._room_for = ""  # another mapping of ours that can use no other port than this one
         self._readable = True  # the gateway shows entries, as far as is known
         self._shown: PortMappingEntry | None = None  # what the last look showed, whosever it is
         self._seen_ours = False  # the last look showed an entry of ours
@@ -188,6 +190,17 @@ class Standing:
             self._port = self._others.home = self.wanted.wanted_port
         self._say(MappingState.CONFLICT, reason)
         self._rest(self._term.long_pause(), now)
+
+    def _taken(self, fact: Taken, now: float) -> None:
+        """It is another mapping's of ours; :meth:`recheck` follows when that one leaves it."""
+        self._shown = None
+        self._seen_ours = self._made = False
+        if fact.ends:
+            self._say(MappingState.ADDING, f"external port {self._port} is yet to be left by {fact.by}, held before it")
+            self._rest(self._term.long_pause(), now)
+        else:
+            self._others.pick_ourselves()  # the gateway does not know what is to stand there
+            self._conflict(f"external port {self._port} is held for {fact.by}", now)
 
     def _occupied(self, now: float) -> bool:
         """Whether our entry of a former address stands in the way; if so, its end is waited for (F14)."""
