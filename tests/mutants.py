@@ -137,7 +137,7 @@ MUTATIONS: Final = (
     Mutation(
         "another port is tried while an entry may stand at this one",
         "igd/lease.py",
-        "        elif self._seen_ours or self._made or (self._unsure and not self._readable):\n",
+        "        elif self._seen_ours or self._made or fact.in_doubt:\n",
         "        elif False:\n",
     ),
     Mutation(

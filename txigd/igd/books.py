@@ -48,6 +48,14 @@ class Books:
         """What the gateway answered to a command about this entry; ``ours`` where one was read that is."""
         self.journal.learn(udn, entry, fact, lease_seconds=lease_seconds, ours=ours, now=self.now())
 
+    def unanswered(self, udn: str, entry: JournalEntry) -> JournalEntry | None:
+        """The record of an AddPortMapping for the same that had no answer, where nothing was read since (F45)."""
+        return next((one for one in self._live(udn) if one.target == entry.target and not one.sure), None)
+
+    def in_doubt(self, udn: str, record: JournalEntry) -> None:
+        """The same was refused now, see :meth:`txigd.igd.journal.Journal.in_doubt`."""
+        self.journal.in_doubt(udn, record, now=self.now())
+
     def made(self, udn: str, entry: PortMappingEntry, host_id: str) -> bool:
         """Whether the record says that we made an entry that was read."""
         return is_on_record(entry, self._live(udn), tagged=is_ours(entry.description, host_id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from txigd.igd.lease_facts import (
     Added,
     Command,
     Delete,
+    Denied,
     Fact,
     Found,
     GiveUp,
@@ -183,9 +184,10 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
             return Taken(str(self.wanted))  # the last one deletes
         due = lease.due_by(self._clock.seconds())
         fact: Fact
-        asked = 0
+        asked, unanswered = 0, None
         if isinstance(command, Add):
             asked = command.lease_seconds
+            unanswered = self._books.unanswered(place.udn, entry)
             self._books.adding(place.udn, entry, asked)
             fact = await place.add_entry(
                 self.wanted, command.port, client=lease.client, description=description, lease_seconds=asked, due=due
@@ -195,6 +197,9 @@ class HeldMapping(Held[PortMapping, MappingStatus, Connection, Lease]):
         else:
             fact = await place.read_entry(self.wanted, command.port, due=due)
             fact = self._books.with_address(place.udn, fact, self._host_id)
+        if isinstance(fact, Denied) and fact.code and unanswered is not None:
+            self._books.in_doubt(place.udn, unanswered)
+            return replace(fact, in_doubt=True)
         # judged by the record as it is before it learns of this
         ours = not isinstance(fact, Found) or lease.owns(fact.entry)
         self._books.learned(place.udn, entry, fact, asked, ours=ours)

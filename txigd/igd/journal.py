@@ -34,6 +34,7 @@ from txigd.limits import (
     JOURNAL_PINHOLES,
     JOURNAL_PORTS,
     JOURNAL_SEEN_SECONDS,
+    LEASE_CEILING_SECONDS,
     LOCATION_OCTETS,
     USN_OCTETS,
 )
@@ -115,6 +116,19 @@ class Journal:
         if page is not None and record is not None and not record.sure:
             del page.entries[entry.target]
             self._changed(udn, page)
+
+    def in_doubt(self, udn: str, record: JournalEntry, *, now: float) -> None:
+        """One that had no answer was asked for again and refused, and nothing can be read (F45, Q122).
+
+        What stands there is as likely another's as ours, so the record stays as it was. That of a permanent entry
+        stays for LEASE_CEILING_SECONDS, as of one that runs out: those are never deleted on the word of the record.
+        An entry of ours that nobody needs harms less than the loss of another's.
+        """
+        page = self._pages.get(_udn(udn))
+        if page is not None and record.target in page.entries:
+            end = latest_end(LEASE_CEILING_SECONDS, now) if record.expires is None else record.expires
+            page.entries[record.target] = replace(record, expires=end)
+            self.on_change(False)
 
     def found(self, udn: str, read: PortMappingEntry, *, ours: bool = True, now: float) -> None:
         """The gateway's table holds this entry: correct the record of it, if it is ours, and drop what it replaced.

@@ -241,6 +241,8 @@ class Lease(Standing):
 
     def _denied(self, fact: Denied, now: float) -> None:
         reason = f"error {fact.code} {fact.text}".strip()
+        if fact.in_doubt:
+            reason += ": perhaps by our own entry, since an answer got lost and the gateway shows none"
         if self._other_lease(fact):
             return
         if fact.code == 718 and self._seen_ours and not self._cleared:
@@ -251,7 +253,7 @@ class Lease(Standing):
             self._phase = Phase.CHECK  # a renewal: ours, or somebody else's by now?
         elif fact.code == 718 and not self._made and self._occupied(now):
             pass  # Q129: our own old entry, which only our former address may delete
-        elif self._seen_ours or self._made or (self._unsure and not self._readable):
+        elif self._seen_ours or self._made or fact.in_doubt:
             # never another port while an entry of ours may be on this one: there would be two
             self._refused(reason, now, passing=fact.code == 501)
         elif fact.code == 724 and self._port != self.wanted.internal_port:

@@ -77,13 +77,15 @@ class Denied:
     """AddPortMapping or AddAnyPortMapping was answered with a UPnP error; or DeletePortMapping with 606.
 
     After 402 the gateway's own description may say why: ``other_lease`` is a lease that it allows in place of the one
-    asked for, ``bad_port`` that the external port is none of those that it allows.
+    asked for, ``bad_port`` that the external port is none of those that it allows. ``in_doubt`` where one that was
+    asked for before had no answer, and nothing was read since: that one may be what stands in the way (F45, Q122).
     """
 
     code: int
     text: str
     other_lease: int | None = None
     bad_port: bool = False
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
