@@ -1068,6 +1068,17 @@ class FetchTests(ControlPointTestCase):
         self.successResultOf(self.point.gateway())
 
 
+class ArgumentTests(ControlPointTestCase):
+    def test_a_poll_period_that_would_flood_or_never_come_is_refused(self) -> None:
+        periods: tuple[Any, ...] = (0, 0.001, -1, float("nan"), float("inf"), 86_401, None, "x", "30", 30j)
+        for seconds in periods:
+            with self.subTest(seconds):
+                error = self.assertRaises(InvalidArgument, self.make, poll_seconds=seconds)
+                self.assertEqual(str(error), f"poll_seconds {seconds!r}: a number of seconds from 1 to 86400")
+        for right in (1, 2.5, 86_400.0):
+            self.make(poll_seconds=right)
+
+
 class LinkTests(ControlPointTestCase):
     def test_no_network_at_all_is_said_and_a_link_that_comes_is_used(self) -> None:
         self.links, self.hops = (), ()

@@ -502,7 +502,7 @@ class BadDayTests(TestCase):
         router = SimulatedGateway(reactor, ssdp=False, wan_address="127.0.0.2", relay=False, **options)
         await router.start()
         self.addCleanup(router.stop)
-        point = ControlPoint(reactor, links=["lo"], gateway=router.location, poll_seconds=0.5)
+        point = ControlPoint(reactor, links=["lo"], gateway=router.location, poll_seconds=1)
         point.start()
         self.addCleanup(point.stop)
         return router, point

@@ -14,7 +14,7 @@ from txigd.cli.device_arguments import add_device_commands
 from txigd.errors import InvalidArgument
 from txigd.igd.mapping import PortMapping, check_apart
 from txigd.igd.pinhole import Pinhole
-from txigd.limits import PINHOLE_LEASE_CEILING_SECONDS
+from txigd.limits import PINHOLE_LEASE_CEILING_SECONDS, POLL_CEILING_SECONDS, POLL_FLOOR_SECONDS
 
 USAGE_STATUS = 2
 INTERRUPTED_STATUS = 130
@@ -128,7 +128,7 @@ def parser() -> Parser:
     _add_pinholes(add)
     watch = add("watch", "Print every change of the gateway as it happens, until interrupted.")
     watch.add_argument("--for", dest="seconds", type=seconds, metavar="SECONDS", help="stop after this time")
-    watch.add_argument("--poll", type=seconds, default=30.0, metavar="SECONDS", help="period of the cross-check (30)")
+    watch.add_argument("--poll", type=poll, default=30.0, metavar="SECONDS", help="period of the cross-check (30)")
     reported = add(
         "report",
         "Write a support report: everything that the gateway says, for those who mend txigd.",
@@ -290,4 +290,16 @@ def seconds(text: str) -> float:
         value = 0.0
     if not 0 < value <= 1e9:
         raise argparse.ArgumentTypeError(f"{text!r}: write a number of seconds above 0")
+    return value
+
+
+def poll(text: str) -> float:
+    """A period of the cross-check."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not POLL_FLOOR_SECONDS <= value <= POLL_CEILING_SECONDS:
+        bounds = f"{POLL_FLOOR_SECONDS:g} to {POLL_CEILING_SECONDS:g}"
+        raise argparse.ArgumentTypeError(f"{text!r}: write a number of seconds from {bounds}")
     return value

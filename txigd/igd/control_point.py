@@ -16,6 +16,7 @@ from txigd.errors import (
     BadReply,
     DescriptionError,
     HTTPStatusError,
+    InvalidArgument,
     NoGateway,
     NotAGateway,
     Stopped,
@@ -27,7 +28,7 @@ from txigd.igd.gateways import Gateways
 from txigd.igd.journal import Journal
 from txigd.igd.waiters import Waiters
 from txigd.interfaces import IGatewayObserver
-from txigd.limits import FAREWELL_SECONDS, POLL_SECONDS, SIGHTINGS
+from txigd.limits import FAREWELL_SECONDS, POLL_CEILING_SECONDS, POLL_FLOOR_SECONDS, POLL_SECONDS, SIGHTINGS
 from txigd.upnp.discovery.sighting import Sighting
 from txigd.upnp.url import without_zone
 
@@ -45,6 +46,14 @@ def host_id(identity: str = "") -> str:
     except (OSError, UnicodeDecodeError):
         seed = ""
     return hashlib.sha256(f"txigd {seed or uuid.getnode()} {identity}".rstrip().encode()).hexdigest()[:8]
+
+
+def _poll_period(seconds: float) -> float:
+    """Refuse what would flood a gateway, or could not be waited for."""
+    if not isinstance(seconds, (int, float)) or not POLL_FLOOR_SECONDS <= seconds <= POLL_CEILING_SECONDS:
+        bounds = f"{POLL_FLOOR_SECONDS:g} to {POLL_CEILING_SECONDS:g}"
+        raise InvalidArgument(f"poll_seconds {seconds!r}: a number of seconds from {bounds}")
+    return seconds
 
 
 class ControlPoint(Gateways):
@@ -67,11 +76,11 @@ class ControlPoint(Gateways):
     :param callback_port: TCP port that hears events; 0 for any.
     :param callback_host: the address that gateways are to call, where this host sits behind a forwarding (Q173).
     :param search_port: local UDP port of searches, for a firewall rule (Q007); 0 for any.
-    :param poll_seconds: period of the cross-check of the WAN state.
+    :param poll_seconds: period of the cross-check of the WAN state, 1 to 86400.
     :param events: whether to subscribe to the gateway's events; a program that only asks once needs none.
     :param journal: what earlier runs did, saved by its owner: their entries are taken over or removed.
     :param identity: tells several users of one host apart; those that keep a journal need one each.
-    :raises InvalidArgument: for a gateway that is neither an address nor a usable URL.
+    :raises InvalidArgument: for a gateway that is neither an address nor a usable URL, and a period out of bounds.
     """
 
     def __init__(
@@ -97,7 +106,7 @@ class ControlPoint(Gateways):
             callback_host=callback_host,
             search_port=search_port,
             host_id=host_id(identity),
-            poll_seconds=poll_seconds,
+            poll_seconds=_poll_period(poll_seconds),
             events=events,
             books=Books(journal),
         )

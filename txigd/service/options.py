@@ -13,7 +13,14 @@ from txigd import log
 from txigd.errors import TxigdError
 from txigd.igd.mapping import PortMapping, check_apart
 from txigd.igd.pinhole import Pinhole
-from txigd.limits import MAP_FILE_CHARACTERS, MAPPINGS, PINHOLES, POLL_SECONDS
+from txigd.limits import (
+    MAP_FILE_CHARACTERS,
+    MAPPINGS,
+    PINHOLES,
+    POLL_CEILING_SECONDS,
+    POLL_FLOOR_SECONDS,
+    POLL_SECONDS,
+)
 from txigd.service.state import check
 from txigd.upnp import addressing
 from txigd.upnp.naming import callback_authority, named_device
@@ -91,7 +98,7 @@ class Options(usage.Options):
 
         :raises usage.UsageError: saying what is wrong and how to mend it.
         """
-        self["poll"] = self._number("poll", 1, 86_400)
+        self["poll"] = self._number("poll", POLL_FLOOR_SECONDS, POLL_CEILING_SECONDS)
         self["callback-port"] = self._port("callback-port")
         self["search-port"] = self._port("search-port")
         if self["log-level"] not in log.LEVELS:
