@@ -12,9 +12,9 @@ from tests.child import Child
 # Interrupts itself where no test could do it in time from outside: `where` is called, and then comes the signal.
 INTERRUPTED = """
 import os, signal, sys
-from txigd.cli import main, report
+from txigd.cli import arguments, main, report
 number, owner, name = getattr(signal, sys.argv.pop(1)), *sys.argv.pop(1).split(".")
-owner = {"main": main, "Report": report.Report}[owner]
+owner = {"arguments": arguments, "Report": report.Report}[owner]
 where = getattr(owner, name)
 def interrupted(*arguments):
     result = where(*arguments)
@@ -23,6 +23,30 @@ def interrupted(*arguments):
 setattr(owner, name, interrupted)
 main.script()
 """
+
+
+# Interrupts itself where the named module is about to be loaded.
+LOADING = """
+import os, runpy, signal, sys
+class Interrupter:
+    def find_spec(self, name, path=None, target=None):
+        if name == interrupted:
+            os.kill(os.getpid(), signal.SIGINT)
+interrupted = sys.argv.pop(1)
+sys.meta_path.insert(0, Interrupter())
+sys.argv[1:] = ["discover", "--link", "nowhere"]
+runpy.run_module("txigd", run_name="__main__", alter_sys=True)
+"""
+LOADED = (
+    "argparse",
+    "typing",
+    "txigd.cli.arguments",
+    "txigd.igd.mapping",
+    "txigd.limits",
+    "txigd.cli.process",
+    "twisted",
+    "lxml",
+)
 
 
 class InterruptTests(TestCase):
@@ -41,7 +65,12 @@ class InterruptTests(TestCase):
             self.assertIn("location", json.loads(await self.interrupted(number, "Report.value", 0)))
 
     async def test_before_the_command_runs(self):
-        self.assertEqual(await self.interrupted("SIGINT", "main.parse", 130), "")
+        self.assertEqual(await self.interrupted("SIGINT", "arguments.parse", 130), "")
+
+    async def test_while_anything_of_ours_is_loaded(self):
+        for name in LOADED:
+            child = Child(self, [sys.executable, "-c", LOADING, name])
+            self.assertEqual((await child.end(20), child.out, child.err), (130, "", ""), name)
 
 
 # A command with a fault of its own.

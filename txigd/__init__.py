@@ -6,9 +6,11 @@ Importing this installs no reactor; the heavy parts are loaded when a name is fi
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as in typing, which takes longer to load than all that is needed here
 if TYPE_CHECKING:
+    from typing import Any
+
     from txigd.errors import (
         ActionError as ActionError,
     )

@@ -1,11 +1,13 @@
-"""Entry point of the ``txigd`` command and of ``python -m txigd``. Loads what commands need only where there is one."""
+"""Entry point of the ``txigd`` command and of ``python -m txigd``. Loads what commands need only where there is one.
+
+Nothing is loaded outside of :func:`run`: an interrupt may come at any time, and most of a start is loading.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
-from txigd.cli.arguments import INTERRUPTED_STATUS, parse
+INTERRUPTED_STATUS = 130
 
 
 def script() -> None:
@@ -13,9 +15,11 @@ def script() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(argv: Sequence[str]) -> int:
+def run(argv: list[str]) -> int:
     """Run one command and give its exit status: 0 done, 1 could not, 2 wrong usage, 130 interrupted."""
     try:
+        from txigd.cli.arguments import parse
+
         options = parse(argv)
         from txigd.cli.process import Process  # only now: --help and usage errors answer at once
 

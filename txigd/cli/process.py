@@ -14,8 +14,9 @@ from twisted.internet.task import react
 from twisted.logger import LogLevel
 
 from txigd import log
-from txigd.cli.arguments import INTERRUPTED_STATUS, USAGE_STATUS
+from txigd.cli.arguments import USAGE_STATUS
 from txigd.cli.commands import COMMANDS
+from txigd.cli.main import INTERRUPTED_STATUS
 from txigd.cli.next_steps import after, after_no_gateway
 from txigd.cli.report import Report, start_logging
 from txigd.errors import AddressingError, InvalidArgument, NoGateway, TxigdError
