@@ -305,6 +305,7 @@ class MemoryCallbacks:
     def __init__(self, reactor: Clock, **given: Any) -> None:
         self.paths: list[MemoryPath] = []
         self.released: list[str] = []
+        self.problems: tuple[str, ...] = ()
         self.stopped = False
 
     def open(self, address: IPAddress, **options: Any) -> MemoryPath:

@@ -13,9 +13,11 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.internet.task import deferLater
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
@@ -640,7 +642,23 @@ class ServerTests(CallbackCase):
         self.addCleanup(taken.stop)
         port = taken.listen(LOOPBACK)
         self.assertNotIn(port, (0, self.port))
-        self.assertEqual(taken.problems, (f"callback port {self.port} of 127.0.0.1 is taken",))
+        said = f"callback port {self.port} of 127.0.0.1 is taken; another port is used"
+        self.assertEqual(taken.problems, (said,))
+        taken.release(LOOPBACK)
+        taken.listen(LOOPBACK)
+        self.assertEqual(taken.problems, (said,), "once")
+
+    async def test_F58_port_refused(self) -> None:
+        class Refusing(MemoryReactorClock):
+            def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+                if port:
+                    raise CannotListenError(interface, port, PermissionError(13, "Permission denied"))
+                return super().listenTCP(port, factory, backlog, interface)
+
+        server = CallbackServer(Refusing(), port=80)
+        server.listen(LOOPBACK)
+        said = "callback port 80 of 127.0.0.1 cannot be used: Permission denied; another port is used"
+        self.assertEqual(server.problems, (said,))
 
     async def test_Q174_given_port(self) -> None:
         with socket.socket() as probe:

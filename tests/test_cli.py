@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from twisted.internet.defer import inlineCallbacks
+from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.child import ALONE, NO_NETWORK, ROOT, TXIGD, Child, namespace_or_skip, own_loopback, reactor
@@ -104,6 +105,9 @@ class _Writer:
     def __init__(self, written: list[str]) -> None:
         self.write = written.append
 
+    def flush(self) -> None:
+        """Nothing is kept."""
+
 
 class HelpTests(SynchronousTestCase):
     def python(self, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -138,6 +142,17 @@ class ReportTests(SynchronousTestCase):
     def test_B11_text_of_a_gateway_cannot_draw_on_the_terminal(self):
         self.assertEqual(report.printable("a\x1b[31m\nb\u202e"), "a?[31m?b?")
         self.assertEqual(len(report.printable("x" * 1000)), 120)
+
+    def test_F58_what_does_not_work_is_told_once(self):
+        written: list[str] = []
+        self.patch(sys, "stderr", _Writer(written))
+        tell = report.ProblemTeller(report.Report("txigd watch"))
+        source = Logger(namespace="txigd.discovery", observer=tell)
+        for _ in range(2):
+            source.warn("{problem}", problem="eth0: another program holds UDP port 1900\x1b")
+            source.info("{problem}", problem="nothing")
+            source.warn("events of {service!r}", service="WANIPConnection")
+        self.assertEqual("".join(written), "txigd watch: eth0: another program holds UDP port 1900?\n")
 
     def test_next_steps(self):
         self.assertIn("--gateway", next_steps.after_no_gateway(None))

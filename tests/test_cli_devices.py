@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import sys
 from datetime import datetime
 from decimal import Decimal
@@ -358,6 +359,19 @@ class CommandTests(TestCase):
         self.assertTrue(line.endswith(f"no events of Unheard-of:1 (failed): {why}; try --timeout 60\n"), line)
         line = await self.txigd("subscribe", light.location, "Unheard-of", "--for", "1", status=1)
         self.assertTrue(line.endswith("it was not subscribed to in 1 s; try a longer --for\n"), line)
+
+    async def test_F58_a_callback_port_that_is_taken_is_told(self) -> None:
+        light = self.light()
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            words = ("subscribe", light.location, "SwitchPower", "--callback-port", str(port), "--for", "2")
+            child = Child(self, [*TXIGD, *words])
+            self.assertEqual(await child.end(), 0, child.err)
+        said = f"callback port {port} of 127.0.0.1 is taken; another port is used"
+        self.assertEqual(child.err, f"txigd subscribe: {said}\n")
+        self.assertIn("Status=0 [all]", child.out, "its events come all the same")
 
     async def test_F06_a_refused_subscription(self) -> None:
         gateway = await self.gateway()

@@ -1078,6 +1078,21 @@ class ArgumentTests(ControlPointTestCase):
         for right in (1, 2.5, 86_400.0):
             self.make(poll_seconds=right)
 
+    def test_a_port_that_is_none_is_refused(self) -> None:
+        ports: tuple[Any, ...] = (-1, 65_536, 70_000, None, "80", 80.0)
+        for name in ("callback_port", "search_port"):
+            for port in ports:
+                with self.subTest(name, port=port):
+                    error = self.assertRaises(InvalidArgument, self.make, **{name: port})
+                    self.assertEqual(str(error), f"{name} {port!r}: a port from 1 to 65535, or 0 for any")
+            for port in (0, 1, 65_535):
+                self.make(**{name: port})
+
+    def test_F58_what_the_callback_port_has_to_tell_is_among_the_problems(self) -> None:
+        self.found()
+        self.callbacks.problems = ("callback port 7900 of 192.168.1.2 is taken; another port is used",)
+        self.assertEqual(self.point.problems, self.callbacks.problems)
+
 
 class LinkTests(ControlPointTestCase):
     def test_no_network_at_all_is_said_and_a_link_that_comes_is_used(self) -> None:

@@ -254,10 +254,21 @@ class TwistdTests(TestCase):
             taken.listen()
             port = taken.getsockname()[1]
             daemon = self.twistd("--simulate", "--callback-port", str(port))
-            await daemon.says(rf"txigd\.daemon#warn\] callback port {port} of 127\.0\.0\.1 is taken")
+            await daemon.says(rf"#warn\] callback port {port} of 127\.0\.0\.1 is taken; another port is used")
             daemon.signal("TERM")
             self.assertEqual(await daemon.end(), 0)
         self.assertEqual(len(re.findall("is taken", daemon.out)), 1, "told once")
+
+    async def test_F58_a_search_port_that_is_taken_is_told_once(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+            daemon = self.twistd("--simulate", "--search-port", str(port))
+            await daemon.says("WAN changed|#info\\] gateway ")
+            daemon.signal("TERM")
+            self.assertEqual(await daemon.end(), 0)
+        told = re.findall(rf"#warn\] lo: cannot search from port {port}: .*; another port is used\n", daemon.out)
+        self.assertEqual(len(told), 1, daemon.out)
 
     async def test_no_gateway_is_said_once_and_looked_for_on(self):
         namespace_or_skip()

@@ -38,7 +38,7 @@ class Process:
 
     def run(self) -> int:
         """Run it to its end, and give the exit status."""
-        start_logging(self._options.verbose)
+        start_logging(self._options.verbose, self._report)
         try:
             react(self._main, ())
         except SystemExit as end:

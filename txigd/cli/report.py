@@ -12,28 +12,52 @@ from typing import Any
 
 from twisted.logger import (
     FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
     LogLevel,
     LogLevelFilterPredicate,
     globalLogBeginner,
     textFileLogObserver,
 )
+from zope.interface import implementer
 
 from txigd import log
 from txigd.errors import TxigdError
-from txigd.limits import LOG_CHARACTERS
+from txigd.limits import DROP_REASONS, LOG_CHARACTERS
 
 
-def start_logging(verbose: int) -> None:
-    """Show the log on standard error: nothing, then info, then debug."""
+def start_logging(verbose: int, report: Report) -> None:
+    """Show the log on standard error: what does not work, each once as a line of the command; then info, then debug."""
     if verbose:
         log.set_level("debug" if verbose > 1 else "info")
         globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
     else:
         globalLogBeginner.beginLoggingTo(
-            [FilteringLogObserver(textFileLogObserver(sys.stderr), (LogLevelFilterPredicate(LogLevel.critical),))],
+            [
+                FilteringLogObserver(textFileLogObserver(sys.stderr), (LogLevelFilterPredicate(LogLevel.critical),)),
+                ProblemTeller(report),
+            ],
             redirectStandardIO=False,
             discardBuffer=True,
         )
+
+
+@implementer(ILogObserver)
+class ProblemTeller:
+    """Warns of what the log calls a ``problem``: a port that is taken, a link that refuses multicast; each once."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._told: set[str] = set()
+
+    def __call__(self, event: LogEvent) -> None:
+        """Take one event of the log."""
+        problem = event.get("problem")
+        if event.get("log_level") is not LogLevel.warn or problem is None:
+            return
+        if problem not in self._told and len(self._told) < DROP_REASONS:
+            self._told.add(problem)
+            self._report.warn(problem)
 
 
 def printable(text: object, characters: int = LOG_CHARACTERS) -> str:

@@ -80,7 +80,8 @@ class ControlPoint(Gateways):
     :param events: whether to subscribe to the gateway's events; a program that only asks once needs none.
     :param journal: what earlier runs did, saved by its owner: their entries are taken over or removed.
     :param identity: tells several users of one host apart; those that keep a journal need one each.
-    :raises InvalidArgument: for a gateway that is neither an address nor a usable URL, and a period out of bounds.
+    :raises InvalidArgument: for a gateway that is neither an address nor a usable URL; for a port or a period out of
+        bounds.
     """
 
     def __init__(

@@ -21,9 +21,10 @@ from txigd.igd.control_point import ControlPoint
 from txigd.igd.gateway import Gateway
 from txigd.igd.status import WANStatus
 from txigd.interfaces import IGatewayObserver, IWANObserver
-from txigd.limits import DROP_REASONS, GATEWAY_PATIENCE_SECONDS
+from txigd.limits import GATEWAY_PATIENCE_SECONDS
 from txigd.service.options import Options
 from txigd.service.state import StateFile, default_path
+from txigd.upnp.control_point import NO_NETWORK
 
 _log = log.logger("txigd.daemon")
 _LOOPBACK = "lo"
@@ -42,7 +43,6 @@ class Daemon(Service):
         self._options = options
         self._simulated: Any = None
         self._state: StateFile | None = None
-        self._told: set[str] = set()
         self._starting = False
         self._failed = ""
         self.control_point: ControlPoint | None = None
@@ -99,7 +99,8 @@ class Daemon(Service):
             point.pinholes.hold(pinhole)
         self._listen_for_reload()
         point.start()
-        self._tell_problems()
+        if not point.links:  # whatever else does not work, is logged where it is found
+            _log.warn("{problem}", problem=NO_NETWORK)
         _log.info("looking for a gateway on {links}", links=", ".join(link.name for link in point.links) or "no link")
         point.gateway(GATEWAY_PATIENCE_SECONDS).addErrback(self._none_yet)
 
@@ -157,20 +158,10 @@ class Daemon(Service):
         if not self._starting:
             self._reactor.stop()
 
-    def _tell_problems(self) -> None:
-        """What does not work, each once."""
-        if self.control_point is None:
-            return
-        for problem in (*self.control_point.problems, *self.control_point.callbacks.problems):
-            if problem not in self._told and len(self._told) < DROP_REASONS:
-                self._told.add(problem)
-                _log.warn("{problem}", problem=problem)
-
     # -- what happens ------------------------------------------------------------------------------------------------
     def gateway_found(self, gateway: Gateway) -> None:
         """Listen to its WAN side; the control point has logged it."""
         gateway.wan.observe(self)
-        self._tell_problems()
 
     def gateway_lost(self, gateway: Gateway) -> None:
         """Another one, or the same again, may come."""

@@ -24,7 +24,7 @@ from txigd.upnp.discovery.multicast import Discovery
 from txigd.upnp.discovery.sighting import Sighting
 from txigd.upnp.eventing.callback import CallbackServer
 from txigd.upnp.http import USER_AGENT, Exchange
-from txigd.upnp.naming import callback_authority, host_of
+from txigd.upnp.naming import callback_authority, host_of, own_port
 from txigd.upnp.naming import named_device as named_device
 from txigd.upnp.pursuit import Pursuit
 from txigd.upnp.remote_device import RemoteDevice, Tables, own_table
@@ -33,6 +33,7 @@ from txigd.waiting import Waiting
 
 _log = log.logger("txigd.control_point")
 _Self = TypeVar("_Self", bound="ControlPoint")
+NO_NETWORK = "this host has no network: no link that is up has an address"
 
 
 class ControlPoint(Pursuit, Service):
@@ -49,7 +50,7 @@ class ControlPoint(Pursuit, Service):
     :param callback_host: the address that devices are to call, at ``callback_port``, where this host sits behind a
         forwarding of its own, for instance in a container (Q173).
     :param search_port: local UDP port of searches, for a firewall rule that lets the answers in (Q007); 0 for any.
-    :raises InvalidArgument: for an unusable name or callback host.
+    :raises InvalidArgument: for an unusable name, port or callback host.
     """
 
     def __init__(
@@ -68,11 +69,11 @@ class ControlPoint(Pursuit, Service):
         super().__init__(reactor, tables, None if named is None else named_device(named))
         self._link_names = tuple(links)
         self._targets = tuple(targets)
-        self._search_port = search_port
+        self._search_port = own_port("search_port", search_port)
         self._reactor_end: object = None
         self._reactor_ended = False
         self.exchange = Exchange(reactor)
-        self._callback_port = callback_port
+        self._callback_port = own_port("callback_port", callback_port)
         self._advertised = callback_authority(callback_host, callback_port)
         self.callbacks = self._callback_server()
         self.links: tuple[Link, ...] = ()
@@ -202,9 +203,9 @@ class ControlPoint(Pursuit, Service):
     def problems(self) -> tuple[str, ...]:
         """What does not work now, a sentence for each: no network, a port taken, a link that refuses multicast."""
         if self.discovery is None:
-            return ()
-        none = () if self.links else ("this host has no network: no link that is up has an address",)
-        return none + self.discovery.problems
+            return self.callbacks.problems
+        none = () if self.links else (NO_NETWORK,)
+        return none + self.discovery.problems + self.callbacks.problems
 
     def may_ask(self, host: IPAddress) -> bool:
         """Whether a default router is searched by unicast as well (Q006): not where another device is named."""

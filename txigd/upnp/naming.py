@@ -1,4 +1,4 @@
-"""What a user names: a device, or the address that devices are to call. Pure."""
+"""What a user names: a device, a port of this host, or the address that devices are to call. Pure."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ def named_device(text: str) -> DeviceURL | IPAddress:
 def host_of(named: DeviceURL | IPAddress | None) -> IPAddress | None:
     """The address of the device that a user named, None where he named none."""
     return named.host if isinstance(named, DeviceURL) else named
+
+
+def own_port(name: str, port: int) -> int:
+    """A port of this host that a user names, 0 for any.
+
+    :raises InvalidArgument: for anything else.
+    """
+    if not isinstance(port, int) or not 0 <= port <= 65_535:
+        raise InvalidArgument(f"{name} {port!r}: a port from 1 to 65535, or 0 for any")
+    return port
 
 
 def callback_authority(host: str | None, port: int) -> tuple[IPAddress, int] | None:

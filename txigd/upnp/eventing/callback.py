@@ -6,6 +6,7 @@ section 4; quirks Q157, Q173, Q174, Q192; threats C1-C10; fault F58.
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -15,11 +16,14 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorTCP, IReactorTime
 
+from txigd import log
 from txigd.errors import AddressingError, Stopped
 from txigd.limits import CALLBACK_BACKLOG
 from txigd.upnp.eventing.callback_paths import Authority, CallbackPath, CallbackPaths, OnNotify
 from txigd.upnp.eventing.callback_site import CallbackSite
 from txigd.upnp.url import IPAddress, without_zone
+
+_log = log.logger("txigd.eventing")
 
 
 class CallbackServer:
@@ -76,9 +80,14 @@ class CallbackServer:
                 failure = error
                 continue
             if failure is not None:
-                self.problems = (*self.problems[-7:], f"callback port {self._port} of {address} is taken")
+                self._problem(f"callback port {self._port} of {address} {_said(failure)}; another port is used")
             return listening
         raise AddressingError(f"no callback port on {address}: {failure}") from failure
+
+    def _problem(self, text: str) -> None:
+        if text not in self.problems:
+            self.problems = (*self.problems[-7:], text)
+            _log.warn("{problem}", problem=text)
 
     def release(self, address: IPAddress) -> None:
         """Stop listening on an address that is no longer ours; open connections end by themselves."""
@@ -122,3 +131,10 @@ class CallbackServer:
         self._ports.clear()
         closing.append(self._site.stop())
         return DeferredList(closing, consumeErrors=True).addCallback(lambda _: None)
+
+
+def _said(failure: CannotListenError) -> str:
+    cause = failure.socketError
+    if getattr(cause, "errno", None) == errno.EADDRINUSE:
+        return "is taken"
+    return f"cannot be used: {getattr(cause, 'strerror', None) or cause}"
