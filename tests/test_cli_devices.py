@@ -184,6 +184,36 @@ class CommandTests(TestCase):
         scpd = await self.txigd("describe", str(SAMPLES / "scpd-WANIPConnection-1.xml"))
         self.assertIn("variable ExternalIPAddress: string [evented]\n", scpd)
 
+    def folder(self) -> Path:
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+        return folder
+
+    async def test_describe_waits_for_no_pipe(self) -> None:
+        folder = self.folder()
+        pipe = folder / "pipe"
+        os.mkfifo(pipe)
+        for file in (str(pipe), "/dev/zero"):
+            said = f"txigd describe: {file}: a pipe or a device; write a file, or http://ADDRESS:PORT/PATH\n"
+            self.assertEqual(await self.txigd("describe", file, status=2), said)
+        self.assertIn("Is a directory", await self.txigd("describe", str(folder), status=2))
+        os.mkfifo(folder / "SwitchPower1.xml")
+        (folder / "d.xml").write_bytes(DESCRIPTION.read_bytes())
+        self.assertIn("device KitchenLights", await self.txigd("describe", str(folder / "d.xml")))
+
+    async def test_describe_quotes_no_file_but_markup(self) -> None:
+        file = self.folder() / "named by mistake"
+        for content in (b"password = hunter2\n", b"\x7fELF hunter2", b"a <hunter2> b", b"hunter2 <r><s></r>", b""):
+            file.write_bytes(content)
+            line = await self.txigd("describe", str(file), status=1)
+            self.assertIn(f"txigd describe: {file}: no XML that can be read: it does not begin with '<'; is", line)
+            self.assertNotIn("hunter2", line)
+        for content in (b"<html>hunter2</html>", b"\xef\xbb\xbf\n <html>hunter2</html>"):
+            file.write_bytes(content)
+            self.assertIn("begins '<html>hunter2", await self.txigd("describe", str(file), status=1))
+        file.write_bytes(b"HTTP/1.1 200 OK\r\n\r\n" + DESCRIPTION.read_bytes())
+        self.assertIn("device KitchenLights", await self.txigd("describe", str(file)), "Q078")
+
     async def test_describe_what_is_none(self) -> None:
         light = self.light()
         self.assertIn(

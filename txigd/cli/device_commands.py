@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
+import stat
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +29,8 @@ from txigd.upnp.remote_service import RemoteService
 from txigd.upnp.url import DeviceURL
 
 NOWHERE = "http://192.0.2.1/"  # an address for documentation: where a saved description without a base is shown
+_NO_MARKUP = "no XML that can be read: it does not begin with '<'"
+_MARKS = b"\xef\xbb\xbf\xff\xfe"  # octets of the marks of UTF-8 and UTF-16
 _Tables = dict[Service, "tuple[ServiceDescription | None, str]"]
 
 
@@ -79,7 +84,7 @@ def _describe_file(file: Path, base: str | None, report: Report) -> int:
         try:
             table = service_description.parse(document)
         except DescriptionError:
-            raise error from None
+            raise (error if _markup(document) else DescriptionError(_NO_MARKUP)) from None
         report.value(table_data(table), "\n".join(map(clean, table_lines(table))))
         return 0
     tables: _Tables = {}
@@ -92,9 +97,23 @@ def _describe_file(file: Path, base: str | None, report: Report) -> int:
 
 
 def _read(file: Path, most: int) -> bytes:
-    """One octet more than may be parsed, so that the parser says what is wrong."""
-    with file.open("rb") as opened:
+    """One octet more than may be parsed, so that the parser says what is wrong.
+
+    :raises OSError: where it cannot be read, and for a pipe or a device: to wait for one would hold up the reactor.
+    """
+    with open(file, "rb", opener=_open_at_once) as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "a pipe or a device")
         return opened.read(most + 1)
+
+
+def _open_at_once(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+
+
+def _markup(document: bytes) -> bool:
+    """Whether it may be quoted: what a user names by mistake may be private."""
+    return document.lstrip(_MARKS + b"\0 \t\r\n").startswith(b"<")
 
 
 def _base(document: bytes, named: str | None) -> DeviceURL:
