@@ -21,11 +21,12 @@ from txigd.igd.pinhole import Pinhole, PinholeStatus
 from txigd.igd.pinhole_books import record
 from txigd.igd.pinholes import HeldPinhole, Pinholes
 from txigd.interfaces import IMappingObserver
-from txigd.limits import HTTP_TOTAL_SECONDS, LEFTOVERS_SECONDS
+from txigd.limits import FAREWELL_SECONDS, HTTP_TOTAL_SECONDS, LEFTOVERS_SECONDS, READ_TRIES, RETRY_FIRST_SECONDS
 from txigd.testing import pinholes as testing
 from txigd.upnp.http_reply import Reply
 
 WEB = Pinhole("TCP", 8080)
+GIVEN_UP_SECONDS = READ_TRIES * (HTTP_TOTAL_SECONDS + RETRY_FIRST_SECONDS)  # by a farewell to a silent gateway
 NEW = ipaddress.IPv6Address("2001:db8:99::2")
 
 
@@ -247,6 +248,31 @@ class PinholesTests(SynchronousTestCase):
         self.successResultOf(gone)
         self.assertEqual((held.status.state, self.open_ports()), (MappingState.RELEASED, []))
 
+    def test_F45_a_delete_that_meets_trouble_is_sent_again(self) -> None:
+        for fault in ("hang", 2503):
+            held = self.held()
+            self.gateway.faults["DeletePinhole"] = fault
+            gone = held.release()
+            self.wait(0.5)
+            self.gateway.faults.clear()
+            self.wait(HTTP_TOTAL_SECONDS + RETRY_FIRST_SECONDS)
+            self.successResultOf(gone)
+            self.assertEqual((held.status.state, self.open_ports()), (MappingState.RELEASED, []), fault)
+
+    def test_F16_another_gateway_takes_over_while_they_are_deleted(self) -> None:
+        """Only one request is on its way at a time: the others are queued."""
+        held = [self.held(Pinhole("TCP", port)) for port in (8080, 8081, 8082)]
+        self.wait(LEFTOVERS_SECONDS)
+        self.gateway.faults["DeletePinhole"] = "hang"
+        gone = [one.release() for one in held]
+        self.wait(0.5)
+        self.gateway.faults.clear()
+        self.pinholes.part("another gateway took over")
+        self.wait(FAREWELL_SECONDS)
+        for one in gone:
+            self.successResultOf(one)
+        self.assertEqual((self.open_ports(), self.on_record()), ([], []))
+
     def test_another_gateway_takes_over(self) -> None:
         held = self.held()
         second = Gateway6(self.clock, "192.168.1.2", "[2001:db8:77::20]", udn="uuid:2")
@@ -266,7 +292,7 @@ class PinholesTests(SynchronousTestCase):
         self.assertIsNot(held, former)
         self.wait(1)
         self.assertEqual(held.status.state, MappingState.WAITING)
-        self.wait(12)
+        self.wait(GIVEN_UP_SECONDS)
         self.assertEqual(held.status.state, MappingState.ACTIVE)
         self.gateway.faults.clear()
 
@@ -445,7 +471,7 @@ class PinholesTests(SynchronousTestCase):
             held = self.unanswered()
             self.gateway.faults["AddPinhole"] = fault
             gone = held.release()
-            self.wait(HTTP_TOTAL_SECONDS + 1)
+            self.wait(GIVEN_UP_SECONDS)
             self.successResultOf(gone)
             self.assertEqual((held.status.state, self.on_record()), (MappingState.RELEASED, [8080]))
             self.gateway.faults.clear()

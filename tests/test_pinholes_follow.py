@@ -14,6 +14,7 @@ from tests.session_life import Doom
 from tests.session_world import World
 from txigd import log
 from txigd.igd.lease_facts import MappingState
+from txigd.igd.mapping import PortMapping
 from txigd.igd.pinhole import Pinhole
 from txigd.igd.pinholes import HeldPinhole
 from txigd.interfaces import IMappingObserver
@@ -99,6 +100,25 @@ class FollowTests(SynchronousTestCase):
         self.assertEqual((self.held.status.state, self.open_ports(self.second)), (MappingState.ACTIVE, [8080]))
         self.world.wait(FAREWELL_SECONDS)
         self.assertEqual((self.open_ports(self.first), self.recorded(self.first)), ([8080], [8080]))
+
+    def test_F16_released_a_moment_before_the_default_route_moves(self) -> None:
+        for port in (8081, 8082, 8083):
+            self.world.hold_pinhole(Pinhole("TCP", port))
+        for port in (9081, 9082, 9083):
+            self.world.hold(PortMapping("TCP", port))
+        self.world.wait(5)
+        self.assertEqual((self.open_ports(self.first), len(self.first.state.table)), ([8080, 8081, 8082, 8083], 3))
+        self.world.latency = 0.2
+        self.world.move_hop()
+        self.point._follow_links()
+        self.world.wait(0.8)
+        for held in (*self.point.pinholes, *self.point.mappings):
+            held.release()
+        self.world.wait(2 * FAREWELL_SECONDS)
+        self.assertEqual((self.open_ports(self.first), len(self.first.state.table)), ([], 0))
+        self.assertEqual(self.recorded(self.first), [])
+        self.world.pinholes.clear()
+        self.world.wanted.clear()
 
     def test_F16_what_is_wanted_of_one_gateway_stays_there(self) -> None:
         own = self.point.current.pinholes.hold(OTHER)

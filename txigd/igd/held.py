@@ -228,7 +228,7 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
 
         :return: fires when that is done or given up; cancelling gives it up.
         """
-        place, lease = self._place, self._lease
+        place, lease, asking = self._place, self._lease, self._asking
         self._place = self._lease = None
         self._end_run()
         if place is None or lease is None or self.status.state is MappingState.RELEASED:
@@ -238,7 +238,8 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         if not self._releasing:
             lease.gateway_silent(reason)
             self._say(lease.status)
-        lease.learn(Failed(reason), self._clock.seconds())  # of a command that was under way nothing is known (F45)
+        if asking:
+            lease.learn(Failed(reason), self._clock.seconds())  # of a command that was under way nothing is known (F45)
         lease.release()
         farewell = Deferred.fromCoroutine(self._farewell(place, lease))
         return farewell.addBoth(self._parted) if self._releasing else farewell
@@ -254,9 +255,14 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
         self._finish()
 
     # -- inside ------------------------------------------------------------------------------------------------------
+    @property
+    def _asking(self) -> bool:
+        """Whether a command is under way."""
+        return self._running is not None and self._sleep is None
+
     def _drop_step(self, reason: str) -> None:
         """What was asked before a restart may get its answer late, or never; nothing is known of it (F45)."""
-        if self._running is None or self._sleep is not None or self._lease is None:
+        if not self._asking or self._lease is None:
             return
         self._end_run()
         self._lease.learn(Failed(reason), self._clock.seconds())

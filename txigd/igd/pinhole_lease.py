@@ -90,14 +90,12 @@ class PinholeLease:
         self._ends_at = 0.0  # when it runs out by itself
         self._extends = True
         self._failures = 0
-        self._unanswered = False  # the last command of the farewell
         self._tries_left = READ_TRIES  # of a farewell
+        self._again_at = 0.0  # the next one of them
         self.status = PinholeStatus(MappingState.ADDING)
 
     def next(self, now: float) -> PinholeCommand:
         """The command to carry out now; its outcome comes back through :meth:`learn`."""
-        if self._unanswered:
-            self._give_up()
         if self._phase is _Phase.REST and now >= self._next_at:
             # AddPinhole with the same values extends as well, and answers the same UniqueID
             self._phase = _Phase.OPEN if self._unique_id is None or not self._extends else _Phase.EXTEND
@@ -105,6 +103,8 @@ class PinholeLease:
             return Rest(self._next_at)
         if self._phase is _Phase.OPEN:
             return Open(self.wanted.lease_seconds)
+        if self._phase is not _Phase.DONE and now < self._again_at:
+            return Rest(self._again_at)
         if self._phase is _Phase.RECALL:
             return Open(min(self.wanted.lease_seconds, LEFTOVER_PINHOLE_SECONDS))
         if self._unique_id is None or self._phase is _Phase.DONE:
@@ -130,11 +130,9 @@ class PinholeLease:
 
     def gateway_restarted(self, now: float) -> None:
         """Its pinholes are gone, or belong to somebody else now: UniqueIDs start anew."""
-        if self._unanswered and self._tries_left:
-            # The answer was not waited for. Perhaps the gateway was away for a moment only, and the pinhole is there:
-            # its number of today is asked for.
-            self._tries_left -= 1
-            self._unanswered, self._unique_id, self._phase = False, None, _Phase.RECALL
+        if self._phase in (_Phase.RECALL, _Phase.CLOSE):
+            # Perhaps it was away for a moment only, and the pinhole is there: its number of today is asked for.
+            self._unique_id, self._phase, self._again_at = None, _Phase.RECALL, 0.0
         if self._phase in _LEAVING:
             return
         self._unique_id, self._extends, self._failures = None, True, 0
@@ -154,6 +152,7 @@ class PinholeLease:
         """The pinhole is no longer wanted: delete it, then be done.
 
         Where a request to add it had no answer it is asked for once more: nothing else tells the number (Q199, F45).
+        What has no answer now may get one a moment later, so it is tried READ_TRIES times, as for a mapping.
         """
         if self._phase in _LEAVING:
             return
@@ -245,7 +244,7 @@ class PinholeLease:
         self._close()
 
     def _not_recalled(self, fact: PinholeFact, now: float) -> None:
-        """What may be there is still on record, and is looked for in the next life."""
+        """What may be there is still on record, and looked for later."""
         self._close()
 
     def _close(self) -> None:
@@ -259,13 +258,11 @@ class PinholeLease:
         self._finish()
 
     def _unheard(self, fact: Failed, now: float) -> None:
-        """It is given up, unless it is told of a restart before it is asked for more."""
-        self._unanswered = True
-
-    def _give_up(self) -> None:
-        """What may be there is still on record, and is looked for in the next life."""
-        self._unanswered = False
-        if self._phase is _Phase.RECALL:
+        """No answer, or we did not wait for it. What is given up is still on record, and looked for later."""
+        self._tries_left -= 1
+        if self._tries_left > 0:
+            self._again_at = now + RETRY_FIRST_SECONDS
+        elif self._phase is _Phase.RECALL:
             self._close()
         else:
             self._finish()
