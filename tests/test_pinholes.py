@@ -237,6 +237,16 @@ class PinholesTests(SynchronousTestCase):
         self.wait(0.1)
         self.assertEqual(self.observer.states[-1], "released")
 
+    def test_F33_released_while_the_gateway_is_away(self) -> None:
+        """No journal is kept: what this run did is remembered all the same."""
+        held, other = self.held(), self.held(Pinhole("TCP", 8081))
+        self.pinholes.detach("the gateway is gone")
+        self.successResultOf(held.release())
+        self.assertEqual(self.open_ports(), [8080, 8081])
+        self.pinholes.attach(self.firewall, restarted=False)
+        self.wait(LEFTOVERS_SECONDS + 0.1)
+        self.assertEqual((self.open_ports(), other.status.state), ([8081], MappingState.ACTIVE))
+
     def test_F45_a_delete_under_way_when_the_gateway_is_opened_again(self) -> None:
         held = self.held()
         self.gateway.faults["DeletePinhole"] = "hang"

@@ -8,11 +8,13 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from tests import session_life
 from tests.session_checks import OWN_HOST6
 from tests.session_gateway import SessionGateway
 from tests.session_life import Doom
 from tests.session_world import World
 from txigd import log
+from txigd.igd.control_point import ControlPoint
 from txigd.igd.lease_facts import MappingState
 from txigd.igd.mapping import PortMapping
 from txigd.igd.pinhole import Pinhole
@@ -34,6 +36,13 @@ class Observer:
 
     def mapping_changed(self, held: Any, old: Any, new: Any) -> None:
         self.told.append((held, new.state.value))
+
+
+class NoJournal(ControlPoint):
+    """One that is given no journal: what this run did is remembered all the same."""
+
+    def __init__(self, *words: Any, **more: Any) -> None:
+        super().__init__(*words, **{**more, "journal": None})
 
 
 class FollowTests(SynchronousTestCase):
@@ -149,6 +158,21 @@ class FollowTests(SynchronousTestCase):
         self.point.device_appeared(gateway.device)
         self.world.wait(2)
         self.assertEqual((self.held.status.state, self.open_ports(self.first)), (MappingState.ACTIVE, [8080]))
+
+    def test_F33_F51_released_while_the_gateway_is_away(self) -> None:
+        for journal in (True, False):
+            if not journal:
+                self.patch(session_life, "ControlPoint", NoJournal)
+                self.setUp()
+            gateway = self.point.current
+            self.point.device_gone(gateway.device)
+            self.held.release()
+            self.world.wait(1)
+            self.assertEqual(self.open_ports(self.first), [8080])
+            self.point.device_appeared(gateway.device)
+            self.world.wait(LEFTOVERS_SECONDS + 2)
+            self.assertEqual((self.open_ports(self.first), self.recorded(self.first)), ([], []))
+            self.world.pinholes.clear()
 
     def test_F03_opened_again_after_a_restart(self) -> None:
         self.first.reboot(keep=False, move=False)

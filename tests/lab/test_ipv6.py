@@ -330,7 +330,7 @@ class DaemonTests(IPv6Case):
         self.assertEqual((sorted(before), self.ports()), ([8080, 8081, 8082], [8080, 8081, 8082]))
         second = self.daemon("tcp:8080", "tcp:8083")
         until(lambda: len(self.logged("pinhole .*: active")) == 5, 60, "two more of another life")
-        until(lambda: len(self.logged("closed .*, left over from an earlier run")) == 2, 60, "the rest is closed")
+        until(lambda: len(self.logged("closed .*, left over from earlier")) == 2, 60, "the rest is closed")
         self.assertEqual(self.ports(), [8080, 8083])
         self.assertTrue(self.reaches())
         until(lambda: sorted(self.ids()) == [8080, 8083], 60, "it is on record")

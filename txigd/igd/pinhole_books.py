@@ -65,7 +65,7 @@ def _entry(books: Books, wanted: Pinhole, unique_id: int, client: ipaddress.IPv6
 
 
 async def settle(books: Books, firewall: Firewall, wanted: Callable[[], Iterable[Pinhole]]) -> None:
-    """Close what an earlier run left open and nobody wants any more; the rest is extended by being opened again.
+    """Close what is on record as open and nobody wants any more; the rest is extended by being opened again.
 
     What cannot be asked for now, or is for an address that this host has no more, runs out by itself.
     """
@@ -79,7 +79,7 @@ async def settle(books: Books, firewall: Firewall, wanted: Callable[[], Iterable
             continue  # nobody's, wanted, or closed meanwhile by what held it
         elif await _close(firewall, pinhole, wanted, write_ahead):
             books.journal.pinhole_closed(udn, old)
-            _log.info("closed {pinhole}, left over from an earlier run", pinhole=str(pinhole))
+            _log.info("closed {pinhole}, left over from earlier", pinhole=str(pinhole))
 
 
 def _is_on_record(books: Books, udn: str, old: JournalPinhole) -> bool:

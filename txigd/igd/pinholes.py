@@ -157,7 +157,7 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
         self.settles_for: Callable[[], Iterable[Pinholes]] = lambda: (self,)
 
     def attach(self, place: Firewall, *, restarted: bool = True, settled_by: Pinholes | None = None) -> None:
-        """Hold everything there; what an earlier run left open and nobody wants is closed (Q199).
+        """Hold everything there; what an earlier run left open, or a release that it was away for, is closed (Q199).
 
         That begins a moment later: what is wanted of a gateway is often said when it was found, which is now.
 
@@ -169,7 +169,7 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
         self._unsettle()
         if settled_by is not None:
             self._settler = settled_by
-        if self._settler is self and self._books.kept:
+        if self._settler is self:
             self._settles = self._clock.callLater(LEFTOVERS_SECONDS, self._settle, place)
 
     def detach(self, reason: str) -> None:
@@ -205,7 +205,7 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
 
     def _unsettled(self, failure: Failure) -> None:
         if not failure.check(CancelledError):
-            _log.failure("closing what an earlier run left open met a fault", failure=failure)
+            _log.failure("closing what was left open met a fault", failure=failure)
 
     def _key(self, wanted: Pinhole) -> Hashable:
         """What AddPinhole takes for one and the same pinhole."""
