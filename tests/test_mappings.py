@@ -659,6 +659,41 @@ class ExchangeTests(MappingsTestCase):
         self.wait(5)
         self.assertEqual(self.table(), set(range(3000, 3000 + MAPPINGS)))
 
+    def test_F54_F16_what_is_leaving_a_dead_gateway_holds_nothing_up_on_the_next_one(self) -> None:
+        other = MemoryGateway(self.clock, "192.168.2.1")
+        self.lan.gateways.append(other)
+        self.router.faults["*"] = "hang"
+        self.mappings.exchange([PortMapping("TCP", 80, 1000), PortMapping("TCP", 1001)])
+        self.wait(1)
+        self.mappings.part("another gateway took over")
+        self.mappings.attach(self.connect(other))
+        self.wait(FAREWELL_SECONDS + 0.5)
+        self.assertEqual(sorted(port for port, _ in self.ports(other)), [1000, 1001])
+        self.assertEqual(self.mappings._former, set())
+
+    def test_F54_F16_what_is_leaving_is_deleted_when_another_gateway_takes_over(self) -> None:
+        other = MemoryGateway(self.clock, "192.168.2.1")
+        self.lan.gateways.append(other)
+        self.router.faults["*"] = "hang"
+        self.mappings.exchange([PortMapping("TCP", 80, 1000)])
+        self.wait(1)
+        self.router.faults.clear()
+        self.mappings.part("another gateway took over")
+        self.mappings.attach(self.connect(other))
+        self.wait(FAREWELL_SECONDS)
+        self.assertEqual((self.table(), [port for port, _ in self.ports(other)]), (set(), [1000]))
+
+    def test_F54_F02_what_is_leaving_is_given_up_with_its_gateway(self) -> None:
+        self.router.faults["*"] = "hang"
+        self.mappings.exchange([PortMapping("TCP", 80, 1000)])
+        self.wait(1)
+        self.mappings.detach("gone")
+        self.assertEqual((self.mappings._former, self.lan.open), (set(), set()))
+        self.router.faults.clear()
+        self.mappings.attach(self.connect(self.router))
+        self.wait(1)
+        self.assertIn((1000, 80), [(one.external_port, one.internal_port) for one in self.router.table])
+
     def test_F54_without_a_gateway_as_often_as_one_likes(self) -> None:
         self.mappings.detach("gone")
         for first in range(2000, 9000, 1000):

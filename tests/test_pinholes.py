@@ -283,6 +283,18 @@ class PinholesTests(SynchronousTestCase):
             self.successResultOf(one)
         self.assertEqual((self.open_ports(), self.on_record()), ([], []))
 
+    def test_F16_parted_from_before_anything_was_asked(self) -> None:
+        former = self.held()
+        self.gateway.faults["DeletePinhole"] = "hang"
+        former.release()
+        self.pinholes.hold(WEB)  # waits for it
+        self.wait(0.5)
+        self.gateway.faults.clear()
+        self.lan.asked.clear()
+        self.pinholes.part("another gateway took over")
+        self.wait(FAREWELL_SECONDS)
+        self.assertEqual((self.lan.actions().count("AddPinhole"), self.open_ports()), (0, []))
+
     def test_another_gateway_takes_over(self) -> None:
         held = self.held()
         second = Gateway6(self.clock, "192.168.1.2", "[2001:db8:77::20]", udn="uuid:2")

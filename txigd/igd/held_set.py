@@ -132,13 +132,13 @@ class HeldSet(Generic[WantedT, HeldT, PlaceT]):
     def detach(self, reason: str) -> None:
         """The gateway is gone; everything stays wanted."""
         self._place = None
-        for held in self:
+        for held in (*self, *self._former):
             held.detach(reason)
 
     def part(self, reason: str, seconds: float = FAREWELL_SECONDS) -> None:
         """Leave this gateway for another one: what is ours there is taken off within ``seconds`` (F16)."""
         self._place = None
-        for held in self:
+        for held in (*self, *self._former):  # who waits for a former one begins nothing more here
             self._until(held.part(reason).addTimeout(seconds, self._clock).addErrback(lambda _: None))
 
     def recheck(self) -> None:
