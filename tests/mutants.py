@@ -155,8 +155,8 @@ MUTATIONS: Final = (
     Mutation(
         "a pinhole that an earlier life left is not closed",
         "igd/pinhole_books.py",
-        "        elif await _close(firewall, pinhole, wanted, write_ahead):\n",
-        "        elif False:\n",
+        "            fact = await _close(firewall, pinhole, wanted, write_ahead)\n",
+        "            fact = None\n",
     ),
     Mutation(
         "pinholes are asked for by their old numbers after a restart",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 from tests.memory_lan import Asked, MemoryGateway, reply
-from tests.test_control_point import WEB, ControlPointTestCase
+from tests.test_control_point import WEB, ControlPointTestCase, hop
 from txigd.igd.gateway import Gateway
 from txigd.igd.held_mapping import HeldMapping
 from txigd.igd.journal import Journal
@@ -243,3 +243,135 @@ class FormerConnectionTests(ControlPointTestCase):
 
 class OtherWayRoundTests(FormerConnectionTests):
     first, second = PPP, IP
+
+
+class FormerGatewayTests(ControlPointTestCase):
+    """Another gateway took over, and the one of before is still there."""
+
+    options = {"any_gateway": True}
+    other: MemoryGateway
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.two()
+
+    def two(self) -> None:
+        self.other = MemoryGateway(self.clock, "192.168.1.254", udn="uuid:2", name="Other")
+        self.lan.gateways.append(self.other)
+        self.found()
+        self.discovery.gateways.append(self.other)
+        self.discovery.alive(self.other)
+        self.wait(1)
+
+    def move(self, to: str) -> None:
+        self.hops = (hop(to),)
+        self.point._follow_links()
+
+    def live(self, seconds: float) -> None:
+        """Time passes, and both announce themselves."""
+        for _ in range(int(seconds // 60)):
+            self.wait(60, 1)
+            self.discovery.alive(self.router)
+            self.discovery.alive(self.other)
+
+    def tables(self) -> tuple[list[int], list[int]]:
+        return [port for port, _ in self.ports()], [port for port, _ in self.ports(self.other)]
+
+    def asked(self, router: MemoryGateway) -> list[str]:
+        return [name for name in self.to(router.address) if "PortMapping" in name]
+
+    def silent_while_it_moves(self, *wanted: PortMapping) -> None:
+        for one in wanted:
+            self.point.mappings.hold(one)
+        self.wait(1)
+        self.router.faults["*"] = "hang"
+        self.move(self.other.address)
+        self.wait(FAREWELL_SECONDS + 1)
+        self.router.faults.clear()
+        ports = [one.wanted_port for one in wanted]
+        self.assertEqual(self.tables(), (ports, ports))
+
+    def test_F16_F33_silent_at_the_hand_over_it_is_asked_again(self) -> None:
+        self.silent_while_it_moves(PortMapping("TCP", 8080, lease_seconds=0))
+        self.live(RETRY_CEILING_SECONDS + 60)
+        self.assertEqual(self.tables(), ([], [8080]))
+        self.lan.asked.clear()
+        self.live(3 * RETRY_CEILING_SECONDS)
+        self.assertEqual(self.asked(self.router), [], "and let alone from then on")
+
+    def test_F16_what_is_wanted_of_it_alone_stays(self) -> None:
+        own = self.point.gateways[0].mappings.hold(PortMapping("TCP", 5000, any_port=True))
+        self.point.mappings.hold(WEB)
+        self.wait(1)
+        self.router.faults["DeletePortMapping"] = "hang"
+        self.move(self.other.address)
+        self.wait(FAREWELL_SECONDS + 1)
+        self.router.faults.clear()
+        self.live(RETRY_CEILING_SECONDS + 60)
+        self.assertEqual((self.tables(), own.status.state), (([5000], [8080]), MappingState.ACTIVE))
+
+    def test_F16_F51_nothing_after_the_stop(self) -> None:
+        self.silent_while_it_moves(PortMapping("TCP", 8080, lease_seconds=0))
+        self.stop()
+        self.assertEqual((self.tables(), self.clock.getDelayedCalls()), (([], []), []))
+
+    def test_F16_F02_gone_it_is_not_asked_and_back_it_is(self) -> None:
+        self.silent_while_it_moves(PortMapping("TCP", 8080, lease_seconds=0))
+        device = next(one for one in self.point.devices if one.udn == self.router.udn)
+        self.router.faults["*"] = "hang"
+        self.point.device_gone(device)
+        self.router.faults.clear()
+        self.lan.asked.clear()
+        self.wait(2 * RETRY_CEILING_SECONDS, 1)
+        self.assertEqual((self.asked(self.router), self.tables()), ([], ([8080], [8080])))
+        self.point.device_appeared(device)
+        self.wait(FAREWELL_SECONDS + 2)
+        self.assertEqual(self.tables(), ([], [8080]))
+
+    def test_F16_in_use_again_what_is_wanted_stays(self) -> None:
+        self.silent_while_it_moves(PortMapping("TCP", 8080, lease_seconds=0))
+        self.move(self.router.address)
+        self.live(2 * RETRY_CEILING_SECONDS)
+        (held,) = self.point.mappings
+        self.assertEqual((self.tables(), held.status.state), (([8080], []), MappingState.ACTIVE))
+
+    def test_F16_in_use_again_before_it_is_asked(self) -> None:
+        held = self.point.mappings.hold(WEB)
+        self.wait(1)
+        self.router.faults["DeletePortMapping"] = "refuse"
+        self.move(self.other.address)
+        self.wait(FAREWELL_SECONDS - 2)
+        self.router.faults.clear()
+        self.move(self.router.address)
+        self.wait(1)
+        self.assertEqual((self.tables(), held.status.state), (([8080], []), MappingState.ACTIVE))
+        self.lan.asked.clear()
+        self.wait(FAREWELL_SECONDS)
+        self.assertEqual(self.asked(self.router), [])
+
+    def test_F16_in_use_again_while_it_is_asked(self) -> None:
+        """The look is given up, whichever of its calls is under way."""
+        for action in ("GetSpecificPortMappingEntry", "DeletePortMapping"):
+            self.setUp()
+            self.point.mappings.hold(PortMapping("TCP", 8080, lease_seconds=0))
+            self.wait(1)
+            self.router.faults[action] = "hang"
+            self.move(self.other.address)
+            self.wait(FAREWELL_SECONDS + 1)
+            self.assertEqual(self.asked(self.router)[-1], action)
+            self.assertEqual((len(self.lan.open), self.tables()), (1, ([8080], [8080])))
+            self.router.faults.clear()
+            self.move(self.router.address)
+            (held,) = self.point.mappings
+            for _ in range(40):
+                self.wait(0.5)
+                if held.status.state is MappingState.ACTIVE:
+                    self.assertEqual(self.tables()[0], [8080])
+            self.assertIs(held.status.state, MappingState.ACTIVE)
+
+    def test_F16_somebody_elses_entry_there_is_let_alone(self) -> None:
+        self.silent_while_it_moves(WEB)
+        self.router.state.table.clear()
+        self.router.foreign(8080)
+        self.live(2 * RETRY_CEILING_SECONDS)
+        self.assertEqual([entry.description for entry in self.router.table], ["theirs"])

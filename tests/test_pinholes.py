@@ -21,7 +21,14 @@ from txigd.igd.pinhole import Pinhole, PinholeStatus
 from txigd.igd.pinhole_books import record
 from txigd.igd.pinholes import HeldPinhole, Pinholes
 from txigd.interfaces import IMappingObserver
-from txigd.limits import FAREWELL_SECONDS, HTTP_TOTAL_SECONDS, LEFTOVERS_SECONDS, READ_TRIES, RETRY_FIRST_SECONDS
+from txigd.limits import (
+    FAREWELL_SECONDS,
+    HTTP_TOTAL_SECONDS,
+    LEFTOVERS_SECONDS,
+    READ_TRIES,
+    RETRY_CEILING_SECONDS,
+    RETRY_FIRST_SECONDS,
+)
 from txigd.testing import pinholes as testing
 from txigd.upnp.http_reply import Reply
 
@@ -246,6 +253,29 @@ class PinholesTests(SynchronousTestCase):
         self.pinholes.attach(self.firewall, restarted=False)
         self.wait(LEFTOVERS_SECONDS + 0.1)
         self.assertEqual((self.open_ports(), other.status.state), ([8081], MappingState.ACTIVE))
+
+    def test_F33_a_gateway_that_is_silent_when_it_is_back_is_asked_again(self) -> None:
+        for silent in ("AddPinhole", "DeletePinhole"):
+            held = self.held()
+            self.pinholes.detach("the gateway is gone")
+            self.successResultOf(held.release())
+            self.gateway.faults[silent] = "hang"
+            self.pinholes.attach(self.firewall, restarted=False)
+            self.wait(LEFTOVERS_SECONDS + HTTP_TOTAL_SECONDS + 0.1)
+            self.gateway.faults.clear()
+            self.assertEqual(self.on_record(), [8080])
+            self.wait(RETRY_CEILING_SECONDS)
+            self.assertEqual((self.open_ports(), self.on_record(), self.clock.getDelayedCalls()), ([], [], []))
+
+    def test_D6_what_is_refused_is_left_to_its_lease(self) -> None:
+        held = self.held()
+        self.pinholes.detach("the gateway is gone")
+        held.release()
+        self.gateway.faults["AddPinhole"] = 501
+        self.lan.asked.clear()
+        self.pinholes.attach(self.firewall, restarted=False)
+        self.wait(2 * RETRY_CEILING_SECONDS)
+        self.assertEqual(self.lan.actions().count("AddPinhole"), 1)
 
     def test_F45_a_delete_under_way_when_the_gateway_is_opened_again(self) -> None:
         held = self.held()

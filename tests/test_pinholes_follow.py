@@ -20,7 +20,13 @@ from txigd.igd.mapping import PortMapping
 from txigd.igd.pinhole import Pinhole
 from txigd.igd.pinholes import HeldPinhole
 from txigd.interfaces import IMappingObserver
-from txigd.limits import FAREWELL_SECONDS, LEFTOVERS_SECONDS, LINK_POLL_SECONDS
+from txigd.limits import (
+    FAREWELL_SECONDS,
+    HTTP_TOTAL_SECONDS,
+    LEFTOVERS_SECONDS,
+    LINK_POLL_SECONDS,
+    RETRY_CEILING_SECONDS,
+)
 from txigd.testing import Rules
 from txigd.upnp.http_reply import Reply
 
@@ -128,6 +134,28 @@ class FollowTests(SynchronousTestCase):
         self.assertEqual(self.recorded(self.first), [])
         self.world.pinholes.clear()
         self.world.wanted.clear()
+
+    def test_F16_a_former_gateway_that_did_not_answer_is_asked_again(self) -> None:
+        own = self.point.current.pinholes.hold(OTHER)
+        self.world.wait(2)
+        self.first.faults["DeletePinhole"] = "hang"
+        self.move(LINK_POLL_SECONDS + FAREWELL_SECONDS + HTTP_TOTAL_SECONDS)
+        self.first.faults.clear()
+        self.assertEqual(self.open_ports(self.first), [5001, 8080])
+        self.world.wait(RETRY_CEILING_SECONDS + HTTP_TOTAL_SECONDS)
+        self.assertEqual((self.open_ports(self.first), self.open_ports(self.second)), ([5001], [8080]))
+        self.assertEqual((self.recorded(self.first), own.status.state), ([5001], MappingState.ACTIVE))
+        asked = self.counted(self.first)
+        self.world.wait(2 * RETRY_CEILING_SECONDS)
+        self.assertEqual(asked["AddPinhole"] + asked["DeletePinhole"], 0)
+
+    def test_F16_in_use_again_it_keeps_what_is_wanted(self) -> None:
+        self.first.faults["DeletePinhole"] = "hang"
+        self.move(LINK_POLL_SECONDS + 2)
+        self.first.faults.clear()
+        self.move(2 * RETRY_CEILING_SECONDS)
+        self.assertEqual((self.open_ports(self.first), self.open_ports(self.second)), ([8080], []))
+        self.assertEqual(self.held.status.state, MappingState.ACTIVE)
 
     def test_F16_what_is_wanted_of_one_gateway_stays_there(self) -> None:
         own = self.point.current.pinholes.hold(OTHER)

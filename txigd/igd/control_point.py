@@ -237,6 +237,8 @@ class ControlPoint(Gateways):
             old.hand_over(self.mappings, self.pinholes)
             for wanted in (self.mappings, self.pinholes):
                 wanted.detach("no gateway") if best is None else wanted.part("another gateway took over")
+            if old.udn in self._gateways:
+                old.clear_up()
             self._tell_gateway("gateway_lost", old)
             best = self._best()  # whoever was told may have stopped it all
         if best is None or self._current is not None:

@@ -95,12 +95,19 @@ class Gateway:
         self._own_events.on_table = self._table_changed
         self._own_events.on_link = self._link_changed
         self._traffic: TrafficMeter | None = None
-        self._settlement = Settlement(clock, self._books, self._wanted, host_id=host_id)
-        self._former = FormerConnections(clock, self._books, host_id=host_id, on_look=self._look_at_table)
+        self._settlement = Settlement(clock, self._books, lambda: _wanted_of(self.settle_with()), host_id=host_id)
+        self._former = FormerConnections(
+            clock,
+            self._books,
+            host_id=host_id,
+            wanted=lambda: _wanted_of(self.mapping_sets),
+            on_look=self._look_at_table,
+        )
         self.openings_failed = 0
         self._closed = False
         self.mapping_sets = [self.mappings]
         self._pinhole_sets = [self.pinholes]
+        self.pinholes.settles_for = lambda: self._pinhole_sets
         self.settle_with: Callable[[], Sequence[Mappings]] = lambda: self.mapping_sets
 
     # -- what it is --------------------------------------------------------------------------------------------------
@@ -251,6 +258,7 @@ class Gateway:
     def take_over(self, mappings: Mappings, pinholes: Pinholes) -> None:
         """It is the gateway in use: what is wanted of that one is held here as well."""
         self.mapping_sets.append(mappings)
+        self._look_at_former()  # what is on record here is wanted again
         self._pinhole_sets.append(pinholes)
         if self._firewall_events is not None:
             self._firewall_events.join(pinholes)
@@ -264,6 +272,11 @@ class Gateway:
         self._pinhole_sets.remove(pinholes)
         if self._firewall_events is not None:
             self._firewall_events.leave(pinholes)
+
+    def clear_up(self) -> None:
+        """It is there and not in use any more: what it does not see go now is looked for until it is gone (F16)."""
+        self._look_at_former()
+        self.pinholes.settle_later()
 
     def verify(self) -> None:
         """Something may have happened to it: look at the WAN side and at our entries, change nothing (F39)."""
@@ -355,15 +368,12 @@ class Gateway:
         text = str(told.get("NewDefaultConnectionService") or "")
         return default_index(text, [(service.udn, service.service_id) for service in services])
 
-    def _wanted(self) -> list[PortMapping]:
-        return [held.wanted for mappings in self.settle_with() for held in mappings if not held.leaving]
-
     def _attach(self, connection: Connection) -> None:
         for mappings in self.mapping_sets:
             mappings.attach(connection)
         if self._closed:
             return
-        self._former.begin(self.wan.connections, connection)
+        self._look_at_former()
         if self._traffic is not None:
             with suppress(NoService):  # it counts no more: the meter says so
                 self._traffic.use(self.counters, connection=connection.proxy)
@@ -376,6 +386,10 @@ class Gateway:
         for mappings in self.mapping_sets:
             mappings.table_changed()
 
+    def _look_at_former(self) -> None:
+        in_use = len(self.mapping_sets) > 1  # what is wanted of the gateway in use is held here as well
+        self._former.begin(self.wan.connections, self.wan.connection, in_use=in_use)
+
     def _look_at_table(self) -> None:
         for mappings in self.mapping_sets:
             mappings.recheck()
@@ -383,3 +397,7 @@ class Gateway:
     def _look_at_firewall(self) -> None:
         for pinholes in self._pinhole_sets:
             pinholes.recheck()
+
+
+def _wanted_of(sets: Sequence[Mappings]) -> list[PortMapping]:
+    return [held.wanted for mappings in sets for held in mappings if not held.leaving]

@@ -107,7 +107,6 @@ class Gateways(control_point.ControlPoint):
                 books=self._books,
             )
             gateway.settle_with = functools.partial(self._wanted_on, gateway)
-            gateway.pinholes.settles_for = functools.partial(self._wanted_in, gateway)
             gateway.wan.on_unreachable = functools.partial(self._unreachable, gateway)
             self._make_room()
             self._known[gateway.udn] = gateway
@@ -242,10 +241,6 @@ class Gateways(control_point.ControlPoint):
     def _wanted_on(self, gateway: Gateway) -> list[Mappings]:
         """What may be held on a gateway that is about to be opened: it may become the one in use."""
         return [gateway.mappings, self.mappings]
-
-    def _wanted_in(self, gateway: Gateway) -> list[Pinholes]:
-        """The same for its firewall."""
-        return [gateway.pinholes, self.pinholes]
 
     def _unreachable(self, gateway: Gateway) -> None:
         self.suspect(gateway.device)

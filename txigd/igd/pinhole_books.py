@@ -15,7 +15,7 @@ from txigd import log
 from txigd.igd.books import Books
 from txigd.igd.firewall import Firewall
 from txigd.igd.journal_entry import JournalPinhole, latest_end
-from txigd.igd.lease_facts import Added, Denied, Missing
+from txigd.igd.lease_facts import Added, Denied, Failed, Missing
 from txigd.igd.pinhole import PROTOCOL_NUMBERS, Closed, Opened, Pinhole, PinholeFact
 from txigd.limits import LEFTOVER_PINHOLE_SECONDS
 
@@ -64,12 +64,14 @@ def _entry(books: Books, wanted: Pinhole, unique_id: int, client: ipaddress.IPv6
     )
 
 
-async def settle(books: Books, firewall: Firewall, wanted: Callable[[], Iterable[Pinhole]]) -> None:
+async def settle(books: Books, firewall: Firewall, wanted: Callable[[], Iterable[Pinhole]]) -> bool:
     """Close what is on record as open and nobody wants any more; the rest is extended by being opened again.
 
-    What cannot be asked for now, or is for an address that this host has no more, runs out by itself.
+    What is refused, or is for an address that this host has no more, runs out by itself.
+
+    :return: whether it is done; where the gateway did not answer it is to be tried again later.
     """
-    udn = firewall.device.udn
+    udn, done = firewall.device.udn, True
     for old in books.journal.pinholes(udn):
         pinhole = _pinhole(old)
         write_ahead = functools.partial(books.journal.will_open, udn, old)
@@ -77,9 +79,13 @@ async def settle(books: Books, firewall: Firewall, wanted: Callable[[], Iterable
             books.journal.pinhole_closed(udn, old)
         elif pinhole is None or _is_among(wanted(), pinhole) or not _is_on_record(books, udn, old):
             continue  # nobody's, wanted, or closed meanwhile by what held it
-        elif await _close(firewall, pinhole, wanted, write_ahead):
-            books.journal.pinhole_closed(udn, old)
-            _log.info("closed {pinhole}, left over from earlier", pinhole=str(pinhole))
+        else:
+            fact = await _close(firewall, pinhole, wanted, write_ahead)
+            done = done and not isinstance(fact, Failed)
+            if isinstance(fact, Closed) and fact.gone:
+                books.journal.pinhole_closed(udn, old)
+                _log.info("closed {pinhole}, left over from earlier", pinhole=str(pinhole))
+    return done
 
 
 def _is_on_record(books: Books, udn: str, old: JournalPinhole) -> bool:
@@ -88,15 +94,14 @@ def _is_on_record(books: Books, udn: str, old: JournalPinhole) -> bool:
 
 async def _close(
     firewall: Firewall, pinhole: Pinhole, wanted: Callable[[], Iterable[Pinhole]], before: Callable[[], object]
-) -> bool:
+) -> PinholeFact | None:
     client = pinhole.internal_client
     if client is None or not firewall.is_ours(client):
-        return False
+        return None
     fact = await firewall.open(pinhole, client, LEFTOVER_PINHOLE_SECONDS, before=before)
     if not isinstance(fact, Opened) or _is_among(wanted(), pinhole):
-        return False  # wanted by now: what holds it asks after us, and extends it
-    closed = await firewall.close(fact.unique_id, client)
-    return isinstance(closed, Closed) and closed.gone
+        return fact  # wanted by now: what holds it asks after us, and extends it
+    return await firewall.close(fact.unique_id, client)
 
 
 def _pinhole(old: JournalPinhole) -> Pinhole | None:

@@ -32,7 +32,7 @@ from txigd.igd.pinhole import (
 )
 from txigd.igd.pinhole_books import forget, learn, opening, settle
 from txigd.igd.pinhole_lease import PinholeLease
-from txigd.limits import FAREWELL_SECONDS, LEFTOVERS_SECONDS, PINHOLES
+from txigd.limits import FAREWELL_SECONDS, LEFTOVERS_SECONDS, PINHOLES, RETRY_CEILING_SECONDS
 
 _log = log.logger("txigd.pinholes")
 
@@ -159,7 +159,8 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
     def attach(self, place: Firewall, *, restarted: bool = True, settled_by: Pinholes | None = None) -> None:
         """Hold everything there; what an earlier run left open, or a release that it was away for, is closed (Q199).
 
-        That begins a moment later: what is wanted of a gateway is often said when it was found, which is now.
+        That begins a moment later: what is wanted of a gateway is often said when it was found, which is now. What has
+        no answer is tried again later.
 
         :param settled_by: the set that sees to that there, for all of them; this one by default.
         """
@@ -182,6 +183,12 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
         super().part(reason, seconds)
         self._unsettle()
 
+    def settle_later(self) -> None:
+        """Close what is on record as open there and nobody wants there, when a farewell that begins now is over."""
+        if self._place is not None:
+            self._unsettle()
+            self._settles = self._clock.callLater(FAREWELL_SECONDS, self._settle, self._place)
+
     def stop(self, seconds: float = FAREWELL_SECONDS) -> Deferred[None]:
         """Close everything, within ``seconds``; what the gateway did not confirm by then runs out with its lease."""
         stopped = super().stop(seconds)
@@ -192,8 +199,12 @@ class Pinholes(HeldSet[Pinhole, HeldPinhole, Firewall]):
         return [held.wanted for pinholes in self.settles_for() for held in pinholes if not held.leaving]
 
     def _settle(self, place: Firewall) -> None:
-        self._settling = Deferred.fromCoroutine(settle(self._books, place, self._wanted))
+        self._settling = Deferred.fromCoroutine(self._settled(place))
         self._settling.addErrback(self._unsettled)
+
+    async def _settled(self, place: Firewall) -> None:
+        if not await settle(self._books, place, self._wanted):
+            self._settles = self._clock.callLater(RETRY_CEILING_SECONDS, self._settle, place)
 
     def _unsettle(self) -> None:
         self._settler = self
