@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tests.session_checks import is_of
+from tests.session_gateway import SessionGateway
 from tests.session_life import Broken, Doom
 from tests.session_troubles import ADDS, BLIND, PARTIAL_SECONDS, churn
 from tests.session_troubles import blip as link_blips
@@ -17,7 +18,7 @@ from tests.session_troubles import partial as boots_in_parts
 from tests.session_troubles import unsure as released_unsure
 from tests.session_world import ADDRESSES, World
 from txigd.igd.lease_facts import MappingState
-from txigd.limits import BOOT_RETRY_SECONDS, HTTP_TOTAL_SECONDS, POLL_SECONDS
+from txigd.limits import BOOT_RETRY_SECONDS, FAREWELL_SECONDS, HTTP_TOTAL_SECONDS, POLL_SECONDS
 
 SOON = 15.0  # bounds what is told to a control point that polls every 30 s, and looks at everything every 60 s
 
@@ -92,11 +93,22 @@ def releases(world: World) -> None:
 
 
 def hop(world: World) -> None:
-    """The default route leads to another router now; nothing stays on the former one."""
+    """The default route leads to another router now; nothing stays on the former one, not even until a later look."""
     former = world.router
     world.move_hop()
+    for _ in range(int(SOON)):
+        world.wait(1)
+        current = world.life.point.current
+        if current is not None and current.udn == world.router.udn:
+            break
+    world.wait(FAREWELL_SECONDS - 2)
+    _nothing_left(world, former)
     world.wait(2 * SOON)
     world.check_wanted()
+    _nothing_left(world, former)
+
+
+def _nothing_left(world: World, former: SessionGateway) -> None:
     left = [entry for entry in world.ours(former) if any(is_of(entry, wanted) for wanted in world.wanted)]
     if left or world.our_pinholes(former):
         raise Broken(f"left on {former.name}: {left} {world.our_pinholes(former)}")
