@@ -371,7 +371,7 @@ class Gateway:
     def _attach(self, connection: Connection) -> None:
         for mappings in self.mapping_sets:
             mappings.attach(connection)
-        if self._closed:
+        if self._closed:  # whoever was told that a release is over may have wanted it
             return
         self._look_at_former()
         if self._traffic is not None:
@@ -387,8 +387,9 @@ class Gateway:
             mappings.table_changed()
 
     def _look_at_former(self) -> None:
-        in_use = len(self.mapping_sets) > 1  # what is wanted of the gateway in use is held here as well
-        self._former.begin(self.wan.connections, self.wan.connection, in_use=in_use)
+        if not self._closed:
+            in_use = len(self.mapping_sets) > 1  # what is wanted of the gateway in use is held here as well
+            self._former.begin(self.wan.connections, self.wan.connection, in_use=in_use)
 
     def _look_at_table(self) -> None:
         for mappings in self.mapping_sets:
