@@ -1211,6 +1211,19 @@ class LinkTests(ControlPointTestCase):
         self.assertTrue(all("192.168.1.8:" in url for url in self.callbacks.open_urls))
         self.assertEqual(len(self.callbacks.open_urls), len(old))
 
+    def test_F14_an_address_that_was_ours_between_two_looks_only(self) -> None:
+        gateway = self.found()
+        gateway.mappings.hold(WEB)
+        self.wait(1)
+        self.own[ROUTER] = ipaddress.ip_address("192.168.1.8")  # the gateway is described again in that moment
+        self.router.boot_id += 1
+        self.discovery.alive(self.router)
+        self.wait(1)
+        self.assertEqual(gateway.local_address, self.own.pop(ROUTER))
+        self.wait(2 * LINK_POLL_SECONDS)
+        self.assertEqual(gateway.local_address, US)
+        self.assertEqual(self.ports(), [(8080, str(US))])
+
     def test_F15_a_link_that_goes_and_comes_with_the_same_address(self) -> None:
         gateway = self.found()
         self.wait(12)

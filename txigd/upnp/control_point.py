@@ -252,6 +252,10 @@ class ControlPoint(Pursuit, Service):
             links = ()  # a named link went away; it may come back
         hops = addressing.next_hops()
         if links == self.links and hops == self.next_hops:
+            ours = {host for link in links for host in link.hosts}
+            for device in self.devices:
+                if device.local_address not in ours:  # an address that was ours for a moment, between two looks
+                    self._find_own_address(device, frozenset())
             return
         difference = addressing.changes(self.links, links)
         for word, some in (("new", difference.added), ("gone", difference.removed)):
