@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -98,6 +99,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--coverage", action="store_true")
     parser.add_argument("--short", action="store_true", help="only what may differ from one Twisted to the next")
     options, names = parser.parse_known_args(argv)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # so a shell starts what runs in the background, and programs that tests interrupt would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "twisted.trial"]
     if options.coverage:
         command[1:] = ["-m", "coverage", "run", "-m", "twisted.trial"]

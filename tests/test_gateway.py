@@ -17,7 +17,8 @@ from tests.memory_lan import US, MemoryCallbacks, MemoryGateway, MemoryLAN, Memo
 from tests.pauses import ENDED_SECONDS
 from txigd.errors import ActionError, ExchangeError, ExchangeTimeout, NoConnection, NoGateway, NoService, NotAGateway
 from txigd.igd.control_point import ControlPoint
-from txigd.igd.gateway import Gateway, is_gateway
+from txigd.igd.gateway import Gateway
+from txigd.igd.gateway_kind import is_gateway
 from txigd.igd.lease_facts import MappingState
 from txigd.igd.mapping import PortMapping
 from txigd.igd.status import Learned, WANStatus

@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from txigd.errors import ConnectFailed, InvalidArgument
 from txigd.igd import control_point as igd
-from txigd.igd.gateway import is_gateway
+from txigd.igd.gateway_kind import is_gateway
 from txigd.interfaces import IDeviceObserver, IExchange
 from txigd.limits import DESCRIPTION_FETCHES, DESCRIPTION_RETRY_SECONDS, DOUBT_AGAIN_SECONDS
 from txigd.upnp import addressing, control_point, url
@@ -117,6 +117,7 @@ class ControlPointCase(SynchronousTestCase):
     def with_pages(self, point: Any) -> Any:
         """Let the pages answer instead of the network."""
         point.exchange = self.pages
+        point.running = True  # as if started, without a network
         return point
 
     def sighting(self, location: str = ROOT, target: str = IGD1, udn: str = "uuid:gateway") -> Sighting:
@@ -362,6 +363,9 @@ class _Discovery:
 
     def pin(self, location: DeviceURL) -> None:
         """Nothing to pin."""
+
+    def search(self) -> None:
+        """Nobody to search for."""
 
     def unpin(self, location: DeviceURL) -> None:
         """Nothing was pinned."""

@@ -132,17 +132,6 @@ class Talker:
         self.process.stdin.flush()
         return self.value()
 
-    def at_rest(self) -> bool:
-        """Whether it sleeps, and has slept for a while."""
-
-        def seen() -> list[str]:
-            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-            return [fields[0], *fields[11:13]]  # state, and the time it has run, in user and in system mode
-
-        before = seen()
-        time.sleep(0.5)
-        return before == seen() and before[0] == "S"
-
     def complaints(self) -> str:
         """What it wrote to standard error."""
         return self._errors.read_text(errors="replace")[-4000:]

@@ -18,6 +18,7 @@ from txigd.igd.firewall import Firewall
 from txigd.igd.firewall_events import FirewallEvents
 from txigd.igd.former_connections import FormerConnections
 from txigd.igd.gateway_events import GatewayEvents
+from txigd.igd.gateway_kind import CONNECTIONS, is_gateway, offers_connection
 from txigd.igd.link import TrafficMeter
 from txigd.igd.link_config import LINK_CONFIGS, LinkConfig, read_link_config
 from txigd.igd.mapping import PortMapping
@@ -30,30 +31,12 @@ from txigd.igd.status import default_index
 from txigd.igd.wan import WAN
 from txigd.limits import ANSWER_SECONDS, FAREWELL_SECONDS
 from txigd.upnp.control.action import ServiceProxy
-from txigd.upnp.description.device import Description, Service
+from txigd.upnp.description.device import Service
 from txigd.upnp.remote_device import RemoteDevice
 from txigd.upnp.remote_service import RemoteService
 from txigd.upnp.url import IPAddress
 
-_GATEWAY = ":internetgatewaydevice:"
-_CONNECTIONS = ("WANIPConnection", "WANPPPConnection")
 _COUNTERS = "WANCommonInterfaceConfig"
-
-
-def is_gateway(description: Description) -> bool:
-    """Whether a device has a WAN connection service, wherever in its tree (Q012)."""
-    return any(service.name in _CONNECTIONS for service in description.root.all_services())
-
-
-def offers_connection(device: RemoteDevice) -> bool:
-    """Whether one of the trees that a device shows is a gateway's (Q197)."""
-    return any(map(is_gateway, device.descriptions))
-
-
-def calls_itself_gateway(device: RemoteDevice) -> bool:
-    """Whether it describes or announces itself as an InternetGatewayDevice, whatever it offers."""
-    told = [device.description.root.device_type, *(name for one in device.sightings.values() for name in one.targets)]
-    return any(_GATEWAY in name.lower() for name in told)
 
 
 class Gateway:
@@ -333,7 +316,7 @@ class Gateway:
 
     def _offered(self) -> list[RemoteService]:
         """The connection services that can be asked."""
-        offered = [one for one in self._own_services() if one.service.name in _CONNECTIONS]
+        offered = [one for one in self._own_services() if one.service.name in CONNECTIONS]
         return [one for one in offered if one.service.control_url is not None]
 
     def _connections(self, offered: list[RemoteService]) -> list[Connection]:

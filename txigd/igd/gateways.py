@@ -16,7 +16,8 @@ from txigd import log
 from txigd.errors import BadURL, DescriptionError, ExchangeError, NoConnection, NotAGateway, TxigdError
 from txigd.igd.books import Books
 from txigd.igd.firewall import Firewall
-from txigd.igd.gateway import Gateway, calls_itself_gateway, is_gateway, offers_connection
+from txigd.igd.gateway import Gateway
+from txigd.igd.gateway_kind import calls_itself_gateway, is_gateway, offers_connection
 from txigd.igd.mappings import Mappings
 from txigd.igd.pinholes import Pinholes
 from txigd.igd.tables import known_table

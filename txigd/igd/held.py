@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from txigd import log
 from txigd.errors import TxigdError
@@ -288,9 +289,14 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
     def _start(self) -> None:
         if self._running is None:
             self._running = Deferred.fromCoroutine(self._run(self._run_number))
-            self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
+            self._running.addErrback(self._fell_over)
         else:
             self._wake()
+
+    def _fell_over(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            _log.failure("holding {wanted} met a fault", failure, wanted=str(self.wanted))
+            self._running = None  # the next opening of the gateway begins anew
 
     async def _run(self, number: int) -> None:
         while number == self._run_number:
