@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 
 reactor: Any = _reactor
@@ -76,6 +78,16 @@ class Child(ProcessProtocol):
 
     def signal(self, name: str) -> None:
         self._process.signalProcess(name)
+
+    def _caught(self) -> int:
+        """A bit for each signal that it handles."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(re.findall(r"^SigCgt:\s*(\w+)$", status, re.MULTILINE)[0], 16)
+
+    async def catches(self, name: str) -> None:
+        """Wait until it handles that signal: what twistd logs while it starts comes before."""
+        while not self._caught() >> (getattr(signal, f"SIG{name}") - 1) & 1:
+            await deferLater(reactor, 0.02)
 
     def close_output(self) -> None:
         """Read its standard output no more."""

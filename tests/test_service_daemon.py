@@ -282,6 +282,7 @@ class TwistdTests(TestCase):
         namespace_or_skip()
         daemon = self.twistd("--map", "tcp:8080", before=NO_NETWORK)
         await daemon.says(r"#warn\] this host has no network")
+        await daemon.catches("TERM")
         daemon.signal("TERM")
         self.assertEqual(await daemon.end(), 0)
         self.assertNotIn("Traceback", daemon.out + daemon.err)
@@ -294,12 +295,14 @@ class TwistdTests(TestCase):
         self.assertEqual(await second.end(), 1, second.out + second.err)
         self.assertEqual(len(re.findall(r"txigd\.daemon#error\] cannot start: ", second.out)), 1, second.out)
         self.assertNotIn("Traceback", second.out + second.err)
+        await first.catches("TERM")
         first.signal("TERM")
         self.assertEqual(await first.end(), 0)
 
     async def test_a_log_level(self):
         daemon = self.twistd("--simulate", "--map", "tcp:8080", "--log-level", "error")
         await daemon.says("starting up")
+        await daemon.catches("TERM")
         await deferLater(reactor, 2)
         daemon.signal("TERM")
         self.assertEqual(await daemon.end(), 0)
