@@ -375,3 +375,27 @@ class FormerGatewayTests(ControlPointTestCase):
         self.router.foreign(8080)
         self.live(2 * RETRY_CEILING_SECONDS)
         self.assertEqual([entry.description for entry in self.router.table], ["theirs"])
+
+
+class TwinTests(ControlPointTestCase):
+    """One router that announces two devices, and shows one table by both."""
+
+    def test_F16_Q038_the_one_that_comes_back_takes_nothing_that_is_in_use(self) -> None:
+        twin = MemoryGateway(self.clock, port=5001, udn="uuid:2", name="Twin")
+        twin.state.table = self.router.state.table
+        self.lan.gateways.append(twin)
+        self.found()
+        self.discovery.gateways.append(twin)
+        self.discovery.alive(twin)
+        self.wait(1)
+        held = self.point.mappings.hold(WEB)
+        self.wait(1)
+        self.router.faults["*"] = "hang"
+        self.discovery.byebye(self.router)
+        self.wait(40)
+        self.assertEqual([self.point.current], [one for one in self.point.gateways if one.udn == twin.udn])
+        self.router.faults.clear()
+        self.discovery.alive(self.router)
+        for _ in range(100):  # what is on record of the former one is removed, and is back at once
+            self.wait(0.5)
+            self.assertEqual((held.status.state, len(self.ports())), (MappingState.ACTIVE, 1))

@@ -29,7 +29,7 @@ from txigd.errors import (
 )
 from txigd.igd.tables import known_table
 from txigd.interfaces import IDeviceObserver, IExchange
-from txigd.limits import LOCATIONS_PER_DEVICE
+from txigd.limits import HTTP_TOTAL_SECONDS, LOCATIONS_PER_DEVICE
 from txigd.testing import SimulatedGateway
 from txigd.upnp.control import soap
 from txigd.upnp.control_point import ControlPoint
@@ -276,22 +276,36 @@ class DescriptionTests(MemoryCase):
         self.successResultOf(self.service.call("Wait", {"seconds": "1"}, **more))
         self.assertEqual(self.web.arguments, {"seconds": "1", **more})
 
-    def test_F25_who_gives_a_budget_gives_it_for_the_description_too(self) -> None:
+    def test_F25_who_gives_a_budget_waits_no_longer_for_the_description(self) -> None:
         self.web.pages["/s.xml"] = scpd(variable("A", "ui2"), actions="<action><name>Do</name></action>")
-        self.successResultOf(self.service.call("Do", seconds=3))
+        self.web.hangs = True
+        hurried = self.service.call("Do", seconds=3)
+        described = self.service.description(seconds=4)
         self.service.observe_events(self.heard.append, seconds=4)
-        self.assertEqual(self.web.budgets, [("GET", 3), ("POST", 3), ("SUBSCRIBE", 4)])
-        self.web.answers["QueryStateVariable"] = {"return": "1"}
-        for budget in (
-            lambda: self.make(document(service_entry(SAMPLE, "/s"))).service("Sample").query("A", seconds=5),
-            lambda: self.make(document(service_entry(SAMPLE, "/s"))).service("Sample").description(seconds=5),
-            lambda: self.make(document(service_entry(SAMPLE, "/s"))).service("Sample").observe_events(print, seconds=5),
-        ):
-            self.web.budgets.clear()
-            budget()
-            self.assertEqual(self.web.budgets[0], ("GET", 5))
+        patient = self.service.call("Do", seconds=30)
+        self.clock.advance(3)
+        error = self.failureResultOf(hurried, ActionNotOffered).value
+        self.assertIn("(no whole reply in time), so", str(error))
+        self.assertNoResult(patient)
+        self.clock.advance(1)
+        self.assertIsNone(self.successResultOf(described))
+        self.assertEqual((self.web.closed, self.web.budgets[0]), ([], ("GET", HTTP_TOTAL_SECONDS)))
+        self.web.hanging[0].callback(reply(200, self.web.pages["/s.xml"]))
+        self.successResultOf(patient)
+        self.assertEqual(self.web.count("GET"), 1, "one request for all of them")
         nothing: Any = None
         self.assertRaises(InvalidArgument, self.service.observe_events, print, seconds=nothing)
+
+    def test_F25_a_description_that_nobody_waited_for_is_asked_for_again(self) -> None:
+        self.web.pages["/s.xml"] = scpd(variable("A", "ui2"), actions="<action><name>Do</name></action>")
+        self.web.hangs = True
+        for seconds in (2, 0, -1):
+            hurried = self.service.call("Do", seconds=seconds)
+            self.clock.advance(2)
+            self.failureResultOf(hurried, ActionNotOffered)
+        self.assertEqual(len(self.web.closed), 3, "given up with the last who waited")
+        self.web.hangs = False
+        self.successResultOf(self.service.call("Do"))
 
     def test_F25_Q082_why_it_could_not_be_read(self) -> None:
         for page, why in ((None, "HTTP status 404"), (b"<scpd/>", "no state variables")):

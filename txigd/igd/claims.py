@@ -89,7 +89,7 @@ class Claims:
         self._in_vain.pop(lease, None)
         had = self._had.pop(lease, None)
         if had is not None:
-            for one in tuple(self._in_vain.values()):
+            for one in (*self._had.values(), *self._in_vain.values()):
                 if one.is_at(had.udn, had.slot):
                     one.claimant.recheck()
 
@@ -97,7 +97,8 @@ class Claims:
         """One machine takes over from another that asks no more: our own address changed."""
         self._in_vain.pop(former, None)
         had = self._had.pop(former, None)
-        if had is not None:
+        there = () if had is None else [one for one in self._had.values() if one.is_at(had.udn, had.slot)]
+        if had is not None and all(one.leads_as(lease) for one in there):
             self._had[lease] = replace(had, lease=lease)
 
     def shared(self, lease: Lease) -> bool:

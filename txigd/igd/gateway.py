@@ -375,7 +375,7 @@ class Gateway:
             self._former.begin(self.wan.connections, self.wan.connection, in_use=in_use)
 
     def _look_at_table(self) -> None:
-        for mappings in self.mapping_sets:
+        for mappings in self.settle_with():
             mappings.recheck()
 
     def _look_at_firewall(self) -> None:

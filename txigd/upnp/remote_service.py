@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.python.failure import Failure
 
-from txigd.errors import ActionNotOffered
+from txigd.errors import ActionNotOffered, ExchangeTimeout
 from txigd.limits import HTTP_TOTAL_SECONDS
 from txigd.upnp.control.action import Capability, ServiceProxy
 from txigd.upnp.control.arguments import collected, seconds_of
@@ -112,7 +112,7 @@ class RemoteService:
     def description(self, *, seconds: float = HTTP_TOTAL_SECONDS) -> Deferred[ServiceDescription | None]:
         """Actions and variables, its own description read.
 
-        :param seconds: budget of reading it, where that is not under way already.
+        :param seconds: how long to wait for it; what comes later is not read where nobody else waits for it.
         :return: a fresh Deferred, cancellable; fires with None where the service has no description that can be read
             and is of no standard that is known: :attr:`unreadable` says why. Never fails otherwise.
         """
@@ -120,8 +120,11 @@ class RemoteService:
             return succeed(self.table)
         found = self._waiting.add()
         if self._fetching is None:
-            self._fetching = fetching = read_service(self.device.exchange, self.service, seconds=seconds)
+            patience = max(seconds, HTTP_TOTAL_SECONDS)
+            self._fetching = fetching = read_service(self.device.exchange, self.service, seconds=patience)
             fetching.addBoth(self._read)
+        if seconds < HTTP_TOTAL_SECONDS:
+            found.addTimeout(max(0.0, seconds), self.device.clock, onTimeoutCancel=self._late)
         return found
 
     def known(self, *, seconds: float = HTTP_TOTAL_SECONDS) -> Deferred[ServiceDescription | None]:
@@ -129,6 +132,12 @@ class RemoteService:
         if self.table is None:
             return self.description(seconds=seconds)
         return succeed(self.table)
+
+    def _late(self, result: object, seconds: float) -> ServiceDescription | None:
+        """One waits no longer. Nobody else's time is over, and the next one asks again."""
+        if not self._fetched:
+            self.unreadable = ExchangeTimeout("no whole reply in time")
+        return self.table
 
     def _one_left(self) -> None:
         fetching = self._fetching
