@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -15,6 +16,7 @@ from tests.memory_lan import US, MemoryGateway, MemoryLAN
 from txigd.errors import InvalidArgument, MappingConflict, MappingRefused, MappingReleased, WaitTimeout
 from txigd.igd.connection import Connection
 from txigd.igd.held_mapping import HeldMapping
+from txigd.igd.lease import Lease
 from txigd.igd.lease_facts import MappingState, MappingStatus
 from txigd.igd.mapping import PortMapping, tag
 from txigd.igd.mappings import Mappings
@@ -78,6 +80,15 @@ class MappingsTestCase(SynchronousTestCase):
 
 
 class HoldTests(MappingsTestCase):
+    def test_F60_a_fault_of_our_own_is_logged_and_the_next_opening_begins_anew(self) -> None:
+        held = self.mappings.hold(WEB)
+        with patch.object(Lease, "next", side_effect=ZeroDivisionError):
+            self.mappings.attach(self.connection)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.mappings.attach(self.connection)
+        self.wait(1)
+        self.assertEqual(held.status.state, MappingState.ACTIVE)
+
     def test_held_added_read_back_and_released(self) -> None:
         self.mappings.attach(self.connection)
         held = self.mappings.hold(WEB)

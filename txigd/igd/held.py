@@ -288,14 +288,17 @@ class Held(Generic[WantedT, StatusT, PlaceT, LeaseT]):
 
     def _start(self) -> None:
         if self._running is None:
-            self._running = Deferred.fromCoroutine(self._run(self._run_number))
-            self._running.addErrback(self._fell_over)
+            number = self._run_number
+            self._running = Deferred.fromCoroutine(self._run(number))
+            self._running.addErrback(self._fell_over, number)
         else:
             self._wake()
 
-    def _fell_over(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            _log.failure("holding {wanted} met a fault", failure, wanted=str(self.wanted))
+    def _fell_over(self, failure: Failure, number: int) -> None:
+        if failure.check(CancelledError):
+            return
+        _log.failure("holding {wanted} met a fault", failure, wanted=str(self.wanted))
+        if number == self._run_number:
             self._running = None  # the next opening of the gateway begins anew
 
     async def _run(self, number: int) -> None:

@@ -166,9 +166,8 @@ class ServiceEvents:
         self._doubted = False
         self._heard_at = self._place()
         self._show("described")
-        if (
-            self._observers and self._opening is None and not self._lost
-        ):  # those who were told may have left, or begun again
+        # those who were told may have left, begun again, or stopped it all
+        if self._observers and self._opening is None and not self._lost:
             self._run(self._open())
 
     def _run(self, opening: Coroutine[Deferred[Any], Any, None]) -> None:
